@@ -1,0 +1,78 @@
+//! What comes down the link → every session.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use glommio::timer::sleep;
+use tracing::{debug, error};
+
+use crate::limits::{ACCEPT_BACKLOG, CLOSE_LINGER};
+use crate::link::{DownlinkReceiver, News, Phase};
+use crate::session::notify::Work;
+use crate::tally::CloseReason;
+use crate::wire::reply;
+
+use super::connection::Connection;
+use super::{Shard, accept, socket};
+
+const GOODBYE: &str = "Pool restarting; please reconnect.";
+
+pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, listeners: Vec<TcpListener>) {
+    let mut listeners = Some(listeners);
+    let mut accepting = Vec::new();
+    loop {
+        match down.recv().await {
+            News::Settings(settings) => *shard.settings.borrow_mut() = settings,
+            News::Job(job) => {
+                *shard.work.borrow_mut() = Some(Arc::new(Work::new(job)));
+                broadcast(&shard).await;
+            }
+            News::Phase(Phase::Open) => {
+                for listener in listeners.take().into_iter().flatten() {
+                    if let Err(error) = socket::listen(&listener, ACCEPT_BACKLOG) {
+                        error!(shard = shard.id, %error, "cannot listen");
+                        continue;
+                    }
+                    let task = accept::run(Rc::clone(&shard), listener);
+                    accepting.push(
+                        glommio::spawn_local_into(task, shard.miners)
+                            .expect("the queue lives with the shard"),
+                    );
+                }
+            }
+            News::Phase(Phase::Stopping) | News::ControlGone => break,
+        }
+    }
+    // Dropping the tasks closes the listeners.
+    accepting.clear();
+    say_goodbye(&shard).await;
+    debug!(shard = shard.id, "shard ended");
+}
+
+/// Every miner hears of new work before anything else is done with it.
+async fn broadcast(shard: &Rc<Shard>) {
+    for connection in all(shard) {
+        connection.on_work(shard);
+        glommio::yield_if_needed().await;
+    }
+}
+
+async fn say_goodbye(shard: &Rc<Shard>) {
+    let mut goodbye = Vec::new();
+    reply::show_message(&mut goodbye, GOODBYE);
+    for connection in all(shard) {
+        connection.send(&goodbye, shard);
+        connection.close(CloseReason::Shutdown);
+        glommio::yield_if_needed().await;
+    }
+    let deadline = Instant::now() + CLOSE_LINGER;
+    while !shard.connections.borrow().is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn all(shard: &Shard) -> Vec<Rc<Connection>> {
+    shard.connections.borrow().values().cloned().collect()
+}

@@ -1,0 +1,191 @@
+//! The only glommio code of the data path: sockets, tasks, timers. One executor per shard.
+
+mod accept;
+mod connection;
+mod extranonce;
+mod feed;
+mod judge;
+mod outbox;
+mod report;
+mod socket;
+mod sweep;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
+use hashbrown::HashMap;
+
+use crate::admission::Admission;
+use crate::link::{DownlinkReceiver, Uplink};
+use crate::session::notify::Work;
+use crate::session::{ConnectionIds, Env, Now};
+use crate::settings::Settings;
+use crate::tally::Tally;
+use connection::Connection;
+use extranonce::Extranonces;
+use judge::Judge;
+
+pub use socket::bind_shared;
+
+/// What one shard is told when it starts.
+#[derive(Debug)]
+pub struct ShardPlan {
+    /// From 0.
+    pub id: usize,
+    /// How many there are: they share the extranonce1 space.
+    pub count: usize,
+    /// The CPU it is pinned to; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// Bound by [`bind_shared`]; the shard starts to listen when the first job is there.
+    pub listeners: Vec<TcpListener>,
+    pub settings: Arc<Settings>,
+    pub shared: SharedState,
+}
+
+/// What all shards count together; each connection touches it when it comes and when it goes, no
+/// share ever does.
+#[derive(Clone, Debug)]
+pub struct SharedState {
+    pub ids: Arc<ConnectionIds>,
+    pub admission: Admission,
+    /// The zero of [`Now::elapsed`].
+    pub started: Instant,
+}
+
+impl Default for SharedState {
+    fn default() -> Self {
+        Self { ids: Arc::default(), admission: Admission::default(), started: Instant::now() }
+    }
+}
+
+/// A shard that runs.
+pub struct ShardHandle(ExecutorJoinHandle<()>);
+
+impl ShardHandle {
+    /// Waits for the shard to end, which it does after `Phase::Stopping`.
+    pub fn join(self) -> Result<(), String> {
+        self.0.join().map_err(|error| error.to_string())
+    }
+}
+
+/// Memory of the ring's registered buffers: sockets are read with `recv`, not through them.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+/// Requests a ring takes at a time.
+const RING_DEPTH: usize = 1024;
+
+/// Starts a shard on a thread of its own.
+pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<ShardHandle> {
+    let placement = plan.core.map_or(Placement::Unbound, Placement::Fixed);
+    LocalExecutorBuilder::new(placement)
+        .name(&format!("shard-{}", plan.id))
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .spawn(move || run(plan, down, up))
+        .map(ShardHandle)
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Every task of a shard, with its queue. The feed ends the shard.
+async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
+    let queue = |name: &str, shares: usize, latency: Latency| {
+        glommio::executor().create_task_queue(Shares::Static(shares), latency, name)
+    };
+    let miners = queue("miners", 1000, Latency::NotImportant);
+    let news = queue("news", 1000, Latency::Matters(Duration::from_millis(1)));
+    let chores = queue("chores", 50, Latency::NotImportant);
+
+    let shard = Rc::new(Shard {
+        id: plan.id,
+        settings: RefCell::new(plan.settings),
+        shared: plan.shared,
+        extranonces: RefCell::new(Extranonces::new(plan.id, plan.count)),
+        work: RefCell::new(None),
+        connections: RefCell::default(),
+        connection_key: Cell::new(0),
+        first_work_due: RefCell::default(),
+        tally: RefCell::default(),
+        out: RefCell::default(),
+        read_buffer: RefCell::new(vec![0; crate::limits::READ_BYTES_MAX].into_boxed_slice()),
+        judge: RefCell::default(),
+        miners,
+        up,
+    });
+    let spawn = |queue, task| {
+        glommio::spawn_local_into(task, queue).expect("the queue has just been made").detach()
+    };
+    let reports = spawn(chores, boxed(report::run(Rc::clone(&shard))));
+    let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
+    let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
+    let feed = glommio::spawn_local_into(feed::run(shard, down, plan.listeners), news)
+        .expect("the queue has just been made");
+    feed.await;
+    for task in [reports, sweeps, first_work] {
+        task.cancel();
+    }
+}
+
+type BoxedTask = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn boxed(task: impl Future<Output = ()> + 'static) -> BoxedTask {
+    Box::pin(task)
+}
+
+/// The state that all tasks of a shard share. No borrow of it is alive across an await.
+struct Shard {
+    id: usize,
+    settings: RefCell<Arc<Settings>>,
+    shared: SharedState,
+    extranonces: RefCell<Extranonces>,
+    work: RefCell<Option<Arc<Work>>>,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    connection_key: Cell<u64>,
+    /// Connections whose first work waits, in the order in which it is due: the wait is the same
+    /// for all.
+    first_work_due: RefCell<VecDeque<(Duration, u64)>>,
+    tally: RefCell<Tally>,
+    /// Where a session writes before the bytes go to an outbox.
+    out: RefCell<Vec<u8>>,
+    /// One for all connections: an idle miner holds no buffer.
+    read_buffer: RefCell<Box<[u8]>>,
+    judge: RefCell<Judge>,
+    miners: glommio::TaskQueueHandle,
+    up: Uplink,
+}
+
+impl Shard {
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { elapsed: self.shared.started.elapsed(), unix_seconds: unix.as_secs() }
+    }
+
+    /// Lets `act` use a connection's session, then sends what it has written.
+    fn with_env<T>(
+        &self,
+        connection: &Connection,
+        act: impl FnOnce(&mut crate::session::Session, &mut Env<'_>) -> T,
+    ) -> T {
+        let mut out = self.out.borrow_mut();
+        out.clear();
+        let settings = self.settings.borrow();
+        let work = self.work.borrow();
+        let result = act(
+            &mut connection.session.borrow_mut(),
+            &mut Env {
+                now: self.now(),
+                settings: &settings,
+                work: work.as_ref(),
+                ids: &self.shared.ids,
+                tally: &mut self.tally.borrow_mut(),
+                out: &mut out,
+            },
+        );
+        connection.send(&out, self);
+        result
+    }
+}

@@ -1,0 +1,57 @@
+//! Listening sockets that all shards share, and the few calls that need a raw descriptor.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// Time without traffic before the kernel asks whether the miner is still there, and between two
+/// such questions.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Binds `count` sockets to one address, none of them listening yet: the kernel will spread
+/// connections over those that listen (`SO_REUSEPORT`).
+///
+/// Errors: `AddrInUse` also when only *another* process has sockets there that would share the
+/// port; two pools on one port would each get half the miners.
+pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    // A port that can be had alone is nobody's. Listening is what makes the kernel say so.
+    let alone = new_socket(address)?;
+    alone.set_reuse_address(true)?;
+    alone.bind(&address.into())?;
+    alone.listen(1)?;
+    let address = alone.local_addr()?.as_socket().unwrap_or(address);
+    drop(alone);
+    (0..count)
+        .map(|_| {
+            let socket = new_socket(address)?;
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&address.into())?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // All interfaces means IPv4's too.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+/// Starts to accept on a socket that [`bind_shared`] bound.
+pub(super) fn listen(listener: &TcpListener, backlog: i32) -> io::Result<()> {
+    SockRef::from(listener).listen(backlog)
+}
+
+/// Options of a miner's socket. A kernel that refuses one still serves the miner.
+pub(super) fn prepare(stream: &impl std::os::fd::AsFd) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+}

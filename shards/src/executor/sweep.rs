@@ -1,0 +1,61 @@
+//! What happens to connections because time passes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use glommio::timer::sleep;
+
+use crate::limits::{FIRST_WORK_DELAY, SWEEP_INTERVAL};
+use crate::session::Next;
+use crate::tally::CloseReason;
+
+use super::Shard;
+use super::connection::Connection;
+
+/// Looks at every connection once an interval: one timer for all instead of one for each.
+pub(super) async fn run(shard: Rc<Shard>) {
+    loop {
+        sleep(SWEEP_INTERVAL).await;
+        let connections: Vec<_> = shard.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            look_at(&shard, &connection);
+            glommio::yield_if_needed().await;
+        }
+    }
+}
+
+fn look_at(shard: &Shard, connection: &Connection) {
+    if connection.is_overdue(shard) {
+        connection.cut_off(CloseReason::OutboxFull);
+        return;
+    }
+    connection.settle_owed_work(shard);
+    tick(shard, connection);
+}
+
+fn tick(shard: &Shard, connection: &Connection) {
+    match shard.with_env(connection, |session, env| session.on_tick(env)) {
+        Next::Close(reason) => connection.close(reason),
+        Next::Continue | Next::Judge(_) => {}
+    }
+}
+
+/// Gives connections their first work when their pause is over. The pause is the same for all, so
+/// the oldest is always the next; an empty queue is looked at again after one pause.
+pub(super) async fn run_first_work(shard: Rc<Shard>) {
+    loop {
+        let now = shard.now().elapsed;
+        let next = shard.first_work_due.borrow().front().copied();
+        match next {
+            Some((due, key)) if due <= now => {
+                shard.first_work_due.borrow_mut().pop_front();
+                let connection = shard.connections.borrow().get(&key).cloned();
+                if let Some(connection) = connection {
+                    tick(&shard, &connection);
+                }
+            }
+            Some((due, _)) => sleep((due - now).max(Duration::from_millis(1))).await,
+            None => sleep(FIRST_WORK_DELAY).await,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The only door between control and the shards.
+//! Down goes state, where only the newest matters; up go events and sums.
+//!
+//! | message    | direction       | when its queue is full                |
+//! |------------|-----------------|---------------------------------------|
+//! | `Job`      | control → shard | replaced by the newer one             |
+//! | `Settings` | control → shard | replaced by the newer one             |
+//! | `Phase`    | control → shard | replaced by the newer one             |
+//! | `Solved`   | shard → control | waited for: a block is never dropped  |
+//! | `Report`   | shard → control | kept, and merged into the next report |
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use atomic_waker::AtomicWaker;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+
+use crate::limits::{REPORT_QUEUE, SOLVED_QUEUE};
+use crate::settings::Settings;
+use crate::share::Solved;
+use crate::tally::Sums;
+use crate::work::job::Job;
+
+/// Whether miners are welcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The listeners accept.
+    Open,
+    /// Miners are told to come back, and the shard ends.
+    Stopping,
+}
+
+/// What a shard has to say once a second.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub shard: usize,
+    pub sums: Sums,
+    /// Open connections, and those of them that are authorized.
+    pub connections: u64,
+    pub authorized: u64,
+}
+
+/// Control's end towards one shard.
+#[derive(Debug)]
+pub struct Downlink {
+    jobs: Replacing<Arc<Job>>,
+    settings: Replacing<Arc<Settings>>,
+    phases: Replacing<Phase>,
+    waker: Arc<AtomicWaker>,
+}
+
+impl Downlink {
+    pub fn send_job(&self, job: Arc<Job>) {
+        self.jobs.send(job);
+        self.waker.wake();
+    }
+
+    pub fn send_settings(&self, settings: Arc<Settings>) {
+        self.settings.send(settings);
+        self.waker.wake();
+    }
+
+    pub fn send_phase(&self, phase: Phase) {
+        self.phases.send(phase);
+        self.waker.wake();
+    }
+}
+
+/// What came down, one thing at a time; a job comes after the settings that were sent before it.
+#[derive(Debug)]
+pub enum News {
+    Job(Arc<Job>),
+    Settings(Arc<Settings>),
+    Phase(Phase),
+    /// Control's end is gone.
+    ControlGone,
+}
+
+/// A shard's ears.
+#[derive(Debug)]
+pub struct DownlinkReceiver {
+    jobs: Receiver<Arc<Job>>,
+    settings: Receiver<Arc<Settings>>,
+    phases: Receiver<Phase>,
+    waker: Arc<AtomicWaker>,
+}
+
+impl DownlinkReceiver {
+    /// Waits for whatever comes next.
+    pub async fn recv(&self) -> News {
+        poll_fn(|context| {
+            if let Some(news) = self.try_recv() {
+                return Poll::Ready(news);
+            }
+            // Registered before the second look, so nothing can come between unnoticed.
+            self.waker.register(context.waker());
+            self.try_recv().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    fn try_recv(&self) -> Option<News> {
+        if let Ok(phase) = self.phases.try_recv() {
+            return Some(News::Phase(phase));
+        }
+        match self.settings.try_recv() {
+            Ok(settings) => return Some(News::Settings(settings)),
+            Err(TryRecvError::Empty) => {}
+            // All three senders live and end together.
+            Err(TryRecvError::Disconnected) => return Some(News::ControlGone),
+        }
+        self.jobs.try_recv().ok().map(News::Job)
+    }
+}
+
+/// A queue of one in which the newer takes the older's place. Only its one sender sends.
+#[derive(Debug)]
+struct Replacing<T> {
+    sender: Sender<T>,
+    /// The sender's own hold on what has not been taken yet.
+    receiver: Receiver<T>,
+}
+
+impl<T> Replacing<T> {
+    fn pair() -> (Self, Receiver<T>) {
+        let (sender, receiver) = bounded(1);
+        (Self { sender, receiver: receiver.clone() }, receiver)
+    }
+
+    fn send(&self, mut value: T) {
+        // Ends at the second turn at the latest unless the shard takes one in between.
+        while let Err(TrySendError::Full(again)) = self.sender.try_send(value) {
+            value = again;
+            let _ = self.receiver.try_recv();
+        }
+    }
+}
+
+/// A shard's voice.
+#[derive(Clone, Debug)]
+pub struct Uplink {
+    solved: Sender<Solved>,
+    reports: Sender<Report>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub enum Sent<T> {
+    Yes,
+    Full(T),
+    ControlGone,
+}
+
+impl Uplink {
+    pub fn try_send_solved(&self, solved: Solved) -> Sent<Solved> {
+        match self.solved.try_send(solved) {
+            Ok(()) => Sent::Yes,
+            Err(TrySendError::Full(solved)) => Sent::Full(solved),
+            Err(TrySendError::Disconnected(_)) => Sent::ControlGone,
+        }
+    }
+
+    pub fn try_send_report(&self, report: Report) -> Sent<Report> {
+        match self.reports.try_send(report) {
+            Ok(()) => Sent::Yes,
+            Err(TrySendError::Full(report)) => Sent::Full(report),
+            Err(TrySendError::Disconnected(_)) => Sent::ControlGone,
+        }
+    }
+}
+
+/// Control's ears: all shards speak into the same two queues.
+#[derive(Debug)]
+pub struct UplinkReceiver {
+    pub solved: Receiver<Solved>,
+    pub reports: Receiver<Report>,
+}
+
+/// The link of one shard, both directions: what control keeps and what the shard gets.
+pub fn downlink() -> (Downlink, DownlinkReceiver) {
+    let (job_sender, jobs) = Replacing::pair();
+    let (settings_sender, settings) = Replacing::pair();
+    let (phase_sender, phases) = Replacing::pair();
+    let waker = Arc::new(AtomicWaker::new());
+    (
+        Downlink {
+            jobs: job_sender,
+            settings: settings_sender,
+            phases: phase_sender,
+            waker: Arc::clone(&waker),
+        },
+        DownlinkReceiver { jobs, settings, phases, waker },
+    )
+}
+
+/// The shared way up, for `shards` shards.
+pub fn uplink(shards: usize) -> (Uplink, UplinkReceiver) {
+    let (solved_sender, solved) = bounded(SOLVED_QUEUE);
+    let (report_sender, reports) = bounded(REPORT_QUEUE * shards.max(1));
+    (Uplink { solved: solved_sender, reports: report_sender }, UplinkReceiver { solved, reports })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_state_is_kept() {
+        let (downlink, receiver) = downlink();
+        downlink.send_phase(Phase::Open);
+        downlink.send_phase(Phase::Stopping);
+        assert!(matches!(receiver.try_recv(), Some(News::Phase(Phase::Stopping))));
+        assert!(receiver.try_recv().is_none());
+        drop(downlink);
+        assert!(matches!(receiver.try_recv(), Some(News::ControlGone)));
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_report_back() {
+        let (uplink, receiver) = uplink(1);
+        let report = || Report { shard: 0, sums: Sums::default(), connections: 1, authorized: 0 };
+        for _ in 0..REPORT_QUEUE {
+            assert!(matches!(uplink.try_send_report(report()), Sent::Yes));
+        }
+        assert!(matches!(uplink.try_send_report(report()), Sent::Full(_)));
+        drop(receiver);
+        assert!(matches!(uplink.try_send_report(report()), Sent::ControlGone));
+    }
+}

@@ -1,0 +1,170 @@
+//! The jobs a connection has been notified of. What a miner was told is what it is judged by.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::limits::{BLOCK_JOBS_MAX, RECENT_JOBS_MAX};
+use crate::work::base58;
+use crate::work::job::Job;
+
+use super::Payee;
+use super::seen::{Seen, ShareKey};
+
+/// One `mining.notify` as it was sent. The coinbase halves follow from these without fail: the
+/// job and the payee never change.
+#[derive(Clone, Debug)]
+pub(super) struct Notified {
+    pub(super) job: Arc<Job>,
+    pub(super) payee: Arc<Payee>,
+    /// Number of the notify on its connection, from 1.
+    pub(super) sequence: u32,
+    /// The difficulty that its shares must have.
+    pub(super) difficulty: f64,
+}
+
+impl Notified {
+    /// `<pool job>-<notify>`, both in base 58 (`stratum.md` §5.3).
+    pub(super) fn write_id(&self, out: &mut Vec<u8>) {
+        base58::write_counter(out, self.job.id);
+        out.push(b'-');
+        base58::write_counter(out, u64::from(self.sequence) - 1);
+    }
+
+    fn has_id(&self, id: &str) -> bool {
+        let mut own = Vec::with_capacity(24);
+        self.write_id(&mut own);
+        own == id.as_bytes()
+    }
+}
+
+/// A job that takes shares, and those it has had.
+#[derive(Debug)]
+pub(super) struct RecentJob {
+    pub(super) notified: Notified,
+    seen: Seen,
+}
+
+impl RecentJob {
+    /// Remembers a share; `false` when it was known.
+    pub(super) fn insert(&mut self, key: ShareKey) -> bool {
+        self.seen.insert(key)
+    }
+
+    /// It has had as many shares as can be remembered.
+    pub(super) fn is_full(&self) -> bool {
+        self.seen.is_full()
+    }
+}
+
+/// A job that a submission names.
+pub(super) enum Found<'a> {
+    /// It takes shares.
+    Recent(&'a mut RecentJob),
+    /// It takes a block only: its height is still being mined, but it has left the window.
+    Late(&'a Notified),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NotifiedJobs {
+    /// Oldest first, at most [`RECENT_JOBS_MAX`].
+    recent: VecDeque<RecentJob>,
+    /// Older ones of the current tip.
+    late: VecDeque<Notified>,
+    sequence: u32,
+}
+
+impl NotifiedJobs {
+    /// Records a notify that is about to be sent, and returns it.
+    pub(super) fn push(
+        &mut self,
+        job: &Arc<Job>,
+        payee: &Arc<Payee>,
+        difficulty: f64,
+    ) -> &Notified {
+        self.sequence += 1;
+        self.late.retain(|notified| notified.job.is_same_tip_as(job));
+        if self.recent.len() == RECENT_JOBS_MAX
+            && let Some(oldest) = self.recent.pop_front()
+            && oldest.notified.job.is_same_tip_as(job)
+        {
+            self.late.push_back(oldest.notified);
+        }
+        if self.late.len() > BLOCK_JOBS_MAX - RECENT_JOBS_MAX {
+            self.late.pop_front();
+        }
+        let notified = Notified {
+            job: Arc::clone(job),
+            payee: Arc::clone(payee),
+            sequence: self.sequence,
+            difficulty,
+        };
+        self.recent.push_back(RecentJob { notified, seen: Seen::default() });
+        &self.recent.back().expect("just pushed").notified
+    }
+
+    pub(super) fn last(&self) -> Option<&Notified> {
+        self.recent.back().map(|recent| &recent.notified)
+    }
+
+    pub(super) fn find(&mut self, id: &str) -> Option<Found<'_>> {
+        if let Some(recent) = self.recent.iter_mut().rev().find(|recent| recent.notified.has_id(id))
+        {
+            return Some(Found::Recent(recent));
+        }
+        self.late.iter().find(|notified| notified.has_id(id)).map(Found::Late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::notify::tests::job;
+
+    fn payee() -> Arc<Payee> {
+        Arc::new(Payee { name: "w".into(), script: vec![0x51] })
+    }
+
+    #[track_caller]
+    fn check(jobs: &mut NotifiedJobs, id: &str, expected: &str) {
+        let found = match jobs.find(id) {
+            Some(Found::Recent(_)) => "recent",
+            Some(Found::Late(_)) => "late",
+            None => "unknown",
+        };
+        assert_eq!(found, expected, "{id}");
+    }
+
+    #[test]
+    fn the_last_ten_take_shares_and_those_of_the_tip_before_them_a_block() {
+        let mut jobs = NotifiedJobs::default();
+        let (tip, payee) = (job(0, 1), payee());
+        for _ in 0..12 {
+            jobs.push(&tip, &payee, 1.0);
+        }
+        check(&mut jobs, "1-1", "late");
+        check(&mut jobs, "1-2", "late");
+        check(&mut jobs, "1-3", "recent");
+        check(&mut jobs, "1-C", "recent");
+        check(&mut jobs, "1-D", "unknown");
+        check(&mut jobs, "2-C", "unknown");
+        // A new tip: nobody mines the old height any more, but what is recent stays.
+        jobs.push(&job(1, 2), &payee, 1.0);
+        check(&mut jobs, "1-2", "unknown");
+        check(&mut jobs, "1-3", "unknown");
+        check(&mut jobs, "1-4", "recent");
+        check(&mut jobs, "2-D", "recent");
+    }
+
+    #[test]
+    fn late_jobs_are_bounded() {
+        let mut jobs = NotifiedJobs::default();
+        let (tip, payee) = (job(0, 1), payee());
+        for _ in 0..1000 {
+            jobs.push(&tip, &payee, 1.0);
+        }
+        assert_eq!(
+            (jobs.recent.len(), jobs.late.len()),
+            (RECENT_JOBS_MAX, BLOCK_JOBS_MAX - RECENT_JOBS_MAX)
+        );
+    }
+}

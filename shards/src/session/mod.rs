@@ -1,0 +1,272 @@
+//! One miner's state machine: requests, jobs, verdicts and time in; replies and decisions out.
+//! It reads no clock, touches no socket and never waits, so a conversation can be replayed byte
+//! for byte.
+
+mod difficulty;
+mod handshake;
+mod hint;
+mod jobs;
+pub mod notify;
+mod rolling;
+mod seen;
+mod submit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::limits::{EXTRANONCE1_BYTES, FIRST_WORK_DELAY};
+use crate::settings::Settings;
+use crate::share::{Solved, Verdict};
+use crate::tally::{CloseReason, Tally};
+use crate::wire::reject::CODE_METHOD_NOT_FOUND;
+use crate::wire::reply::{self, Failed};
+use crate::wire::request::{Malformed, Request};
+use difficulty::Difficulty;
+use jobs::NotifiedJobs;
+use notify::Work;
+use rolling::Rolling;
+pub use submit::Submission;
+
+/// A reading of both clocks, taken once per event by whoever has a clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Since the process started; never steps back.
+    pub elapsed: Duration,
+    pub unix_seconds: u64,
+}
+
+/// Numbers that are unique in the process, whatever shard asks.
+#[derive(Debug, Default)]
+pub struct ConnectionIds(AtomicU64);
+
+impl ConnectionIds {
+    /// Connection sequences start at 1: the connection id is base-58 of sequence − 1.
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// What a session may look at and write to while it handles one event.
+pub struct Env<'a> {
+    pub now: Now,
+    pub settings: &'a Settings,
+    /// The newest work, when there is any.
+    pub work: Option<&'a Arc<Work>>,
+    pub ids: &'a ConnectionIds,
+    pub tally: &'a mut Tally,
+    /// Bytes for this miner, in order.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// What follows from a request.
+#[derive(Debug)]
+pub enum Next {
+    Continue,
+    /// The submission must be hashed; [`Session::on_verdict`] answers it.
+    Judge(Submission),
+    /// What has been written is still sent.
+    Close(CloseReason),
+}
+
+/// Who is paid for a connection's shares.
+#[derive(Debug)]
+pub struct Payee {
+    /// The full authorized worker name.
+    pub name: Arc<str>,
+    /// scriptPubKey of its wallet.
+    pub script: Vec<u8>,
+}
+
+/// When a connection gets its first work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstWork {
+    /// Not subscribed and authorized yet.
+    Waiting,
+    /// Due at this time since the process started.
+    Due(Duration),
+    Sent,
+}
+
+/// One connection's side of the Stratum protocol.
+#[derive(Debug)]
+pub struct Session {
+    extranonce1: [u8; EXTRANONCE1_BYTES],
+    /// Process-wide number, given at the first subscribe or authorize.
+    sequence: Option<u64>,
+    session_id: String,
+    client_id: String,
+    subscribed: bool,
+    payee: Option<Arc<Payee>>,
+    wants_set_extranonce: bool,
+    /// It has configured or suggested something, so it does not wait to negotiate more.
+    has_negotiated: bool,
+    /// A subscribe came with the bytes that are being read: the client does not wait for answers.
+    subscribed_in_this_read: bool,
+    rolling: Rolling,
+    difficulty: Difficulty,
+    jobs: NotifiedJobs,
+    first_work: FirstWork,
+    last_line_at: Duration,
+    accepted: u64,
+}
+
+impl Session {
+    pub fn new(extranonce1: [u8; EXTRANONCE1_BYTES], settings: &Settings, now: Now) -> Self {
+        Self {
+            extranonce1,
+            sequence: None,
+            session_id: String::new(),
+            client_id: String::new(),
+            subscribed: false,
+            payee: None,
+            wants_set_extranonce: false,
+            has_negotiated: false,
+            subscribed_in_this_read: false,
+            rolling: Rolling::new(settings.min_version_bits),
+            difficulty: Difficulty::new(&settings.difficulty),
+            jobs: NotifiedJobs::default(),
+            first_work: FirstWork::Waiting,
+            last_line_at: now.elapsed,
+            accepted: 0,
+        }
+    }
+
+    /// Handles one request. Its answer, if it needs no hashing, is in `env.out` afterwards.
+    pub fn on_request(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
+        self.last_line_at = env.now.elapsed;
+        let id = request.id;
+        match &*request.method {
+            "mining.submit" => return self.submit(request, env),
+            "mining.subscribe" => return self.subscribe(request, env),
+            "mining.authorize" | "mining.auth" => return self.authorize(request, env),
+            "mining.configure" => self.configure(request, env),
+            "mining.extranonce.subscribe" => self.extranonce_subscribe(request, env),
+            // The second of each is a pool's message that proxies send the wrong way.
+            "mining.suggest_difficulty" | "mining.set_difficulty" => {
+                self.suggest_difficulty(request, env);
+            }
+            "mining.suggest_target" | "mining.set_target" => self.suggest_target(request, env),
+            "mining.get_transactions" => self.get_transactions(request, env),
+            "mining.ping" | "client.ping" => reply::result(env.out, id, &"pong"),
+            "client.get_version" => {
+                reply::result(env.out, id, &format!("goPool/{}", env.settings.version));
+            }
+            "mining.capabilities" | "client.show_message" | "client.reconnect" => {
+                reply::success(env.out, id);
+            }
+            _ if request.has_id() => {
+                let message = "method not found";
+                reply::failure(env.out, id, Failed::Null, CODE_METHOD_NOT_FOUND, message);
+            }
+            _ => {}
+        }
+        Next::Continue
+    }
+
+    /// Answers a line that is no request, if it can be answered; the connection always ends.
+    pub fn on_malformed(&mut self, malformed: &Malformed<'_>, env: &mut Env<'_>) -> Next {
+        self.last_line_at = env.now.elapsed;
+        if let Some(id) = malformed.id {
+            let code = crate::wire::reject::CODE_PARSE_ERROR;
+            reply::failure(env.out, id, Failed::Null, code, "parse error");
+        }
+        Next::Close(CloseReason::Malformed)
+    }
+
+    /// All lines that came together have been handled: work that is due goes out with their
+    /// answers.
+    pub fn on_input_end(&mut self, env: &mut Env<'_>) {
+        self.subscribed_in_this_read = false;
+        self.send_first_work_if_due(env);
+    }
+
+    /// There is new work in `env`.
+    pub fn on_work(&mut self, env: &mut Env<'_>) {
+        match self.first_work {
+            FirstWork::Waiting => {}
+            FirstWork::Due(_) => self.send_first_work(env),
+            FirstWork::Sent => self.notify(false, env),
+        }
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&mut self, env: &mut Env<'_>) -> Next {
+        if env.now.elapsed.saturating_sub(self.last_line_at) > env.settings.idle_timeout {
+            return Next::Close(CloseReason::Idle);
+        }
+        self.send_first_work_if_due(env);
+        Next::Continue
+    }
+
+    /// When [`Self::on_tick`] has something to do before the next sweep.
+    pub fn first_work_due(&self) -> Option<Duration> {
+        match self.first_work {
+            FirstWork::Due(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Answers a submission that has been hashed. A block is handed back to be sent to the node.
+    pub fn on_verdict(
+        &mut self,
+        submission: &Submission,
+        verdict: &Verdict,
+        env: &mut Env<'_>,
+    ) -> Option<Solved> {
+        self.conclude(submission, verdict, env)
+    }
+
+    /// The connection has ended.
+    pub fn on_close(&mut self, env: &mut Env<'_>) {
+        if let Some(payee) = self.payee.take() {
+            env.tally.leave(&payee.name);
+        }
+    }
+
+    pub fn is_authorized(&self) -> bool {
+        self.payee.is_some()
+    }
+
+    pub fn extranonce1(&self) -> [u8; EXTRANONCE1_BYTES] {
+        self.extranonce1
+    }
+
+    fn is_ready(&self) -> bool {
+        self.subscribed && self.payee.is_some()
+    }
+
+    /// Subscribed and authorized: decides when the first work goes out. A client that has said
+    /// what it wants, or that does not wait for answers, gets it with this answer; another may
+    /// still be about to configure (`miners.md`, what follows 1).
+    fn schedule_first_work(&mut self, env: &Env<'_>) {
+        if !self.is_ready() || self.first_work != FirstWork::Waiting {
+            return;
+        }
+        let waits = !self.has_negotiated && !self.subscribed_in_this_read;
+        let delay = if waits { FIRST_WORK_DELAY } else { Duration::ZERO };
+        self.first_work = FirstWork::Due(env.now.elapsed + delay);
+    }
+
+    /// Negotiation is over: work that waits for it waits no longer.
+    fn hurry_first_work(&mut self, env: &Env<'_>) {
+        self.has_negotiated = true;
+        if let FirstWork::Due(at) = &mut self.first_work {
+            *at = env.now.elapsed;
+        }
+    }
+
+    fn send_first_work_if_due(&mut self, env: &mut Env<'_>) {
+        if let FirstWork::Due(at) = self.first_work
+            && at <= env.now.elapsed
+        {
+            self.send_first_work(env);
+        }
+    }
+
+    fn send_first_work(&mut self, env: &mut Env<'_>) {
+        self.first_work = FirstWork::Sent;
+        self.start_difficulty(env);
+        self.notify(true, env);
+    }
+}

@@ -1,0 +1,139 @@
+//! `mining.notify`: what all miners of a job are told is rendered once, what differs is patched
+//! in (`stratum.md` §5.2).
+
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::wire::reply;
+use crate::work::header::stratum_hex;
+use crate::work::job::Job;
+
+use super::jobs::Notified;
+use super::{Env, Session};
+
+/// A job with the parts of its notify that are the same for everyone.
+#[derive(Debug)]
+pub struct Work {
+    pub job: Arc<Job>,
+    prev_hash_hex: String,
+    /// From the branch to the time.
+    tail: Vec<u8>,
+}
+
+impl Work {
+    pub fn new(job: Arc<Job>) -> Self {
+        let branch: Vec<String> = job.branch.iter().map(const_hex::encode).collect();
+        let tail = format!(
+            "{},\"{:08x}\",\"{:08x}\",\"{:08x}\"",
+            serde_json::to_string(&branch).expect("strings are JSON"),
+            job.version,
+            job.bits,
+            job.curtime
+        );
+        Self { prev_hash_hex: stratum_hex(&job.prev_hash), tail: tail.into_bytes(), job }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, notified: &Notified, clean_jobs: bool) {
+        let job = &notified.job;
+        out.extend(b"{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"");
+        notified.write_id(out);
+        out.extend(b"\",\"");
+        out.extend(self.prev_hash_hex.as_bytes());
+        out.extend(b"\",\"");
+        write_hex(out, |half| job.coinbase.write_prefix(half, notified.sequence));
+        out.extend(b"\",\"");
+        write_hex(out, |half| {
+            job.coinbase.write_suffix(half, &job.payout, &notified.payee.script);
+        });
+        out.extend(b"\",");
+        out.extend(&self.tail);
+        out.extend(if clean_jobs { &b",true]}\n"[..] } else { b",false]}\n" });
+    }
+}
+
+impl Session {
+    /// Sends the newest work, if there is any and somebody to be paid for it.
+    pub(super) fn notify(&mut self, force_clean: bool, env: &mut Env<'_>) {
+        let (Some(work), Some(payee)) = (env.work, &self.payee) else {
+            return;
+        };
+        if self.rolling.follow(work.job.version_mask) && self.rolling.mask() != 0 {
+            self.announce_version_mask(env);
+        }
+        // Compared with what this miner was last sent, so that it hears of a new tip even when
+        // the job that brought it has been overtaken.
+        let is_new_tip = self.jobs.last().is_none_or(|last| !last.job.is_same_tip_as(&work.job));
+        let notified = self.jobs.push(&work.job, payee, self.difficulty.current());
+        work.write(env.out, notified, force_clean || is_new_tip);
+    }
+
+    pub(super) fn announce_version_mask(&self, env: &mut Env<'_>) {
+        let mask = format!("{:08x}", self.rolling.mask());
+        reply::notification(env.out, "mining.set_version_mask", &[mask]);
+    }
+}
+
+fn write_hex(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = Vec::with_capacity(256);
+    write(&mut bytes);
+    write!(out, "{}", const_hex::display(&bytes)).expect("a Vec takes every byte");
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::work::job::{JobInputs, JobStamp};
+    use crate::work::payout::PayoutPolicy;
+    use crate::work::target::Target;
+    use crate::work::template::Template;
+
+    /// A job of the given number, on a tip of its own for each `tip`.
+    pub(in crate::session) fn job(id: u64, tip: u8) -> Arc<Job> {
+        let template = Template {
+            height: 100 + u64::from(tip),
+            version: 0x2000_0000,
+            prev_hash: [tip; 32],
+            bits: 0x1d00_ffff,
+            target: Target::from_bits(0x1d00_ffff).unwrap(),
+            curtime: 1_700_000_000,
+            mintime: 1_600_000_000,
+            coinbase_value: 5_000_000_000,
+            coinbase_flags: vec![],
+            witness_commitment: vec![0x6a],
+            transactions: Arc::new([]),
+            version_bits_fixed: 0,
+        };
+        let inputs = JobInputs {
+            payout: Arc::new(PayoutPolicy {
+                pool_script: vec![0x52],
+                fee_percent: 2.0,
+                donation: None,
+            }),
+            brand_tag: "/goPool/".into(),
+            pool_entropy: String::new(),
+            script_bytes_max: 100,
+            extranonce2_size: 4,
+            template_extranonce2_size: 8,
+            bip110_enabled: false,
+            version_bits: vec![],
+        };
+        let stamp = JobStamp { id, built_at: 1_700_000_000, entropy: String::new() };
+        Arc::new(Job::compile(&template, &inputs, &stamp).unwrap())
+    }
+
+    #[test]
+    fn a_rendered_notify_is_json_with_nine_parameters() {
+        let work = Work::new(job(57, 7));
+        let payee = Arc::new(super::super::Payee { name: "w".into(), script: vec![0x51] });
+        let notified = Notified { job: Arc::clone(&work.job), payee, sequence: 1, difficulty: 1.0 };
+        let mut out = Vec::new();
+        work.write(&mut out, &notified, true);
+        let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let params = line["params"].as_array().unwrap();
+        assert_eq!(params.len(), 9);
+        assert_eq!(params[0], "z-1");
+        assert_eq!(params[4], serde_json::json!([]));
+        assert_eq!(params[8], true);
+        assert!(out.ends_with(b"\n"));
+    }
+}

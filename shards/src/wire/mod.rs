@@ -1,0 +1,6 @@
+//! Bytes ↔ Stratum messages. It knows nothing of Bitcoin.
+
+pub mod line;
+pub mod reject;
+pub mod reply;
+pub mod request;

@@ -1,0 +1,45 @@
+//! Counters in base 58: job ids and connection ids (`mining.md` §2.4).
+
+const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/// Appends `value` in base 58 with Bitcoin's alphabet, without padding: 0 is `1`, 58 is `21`.
+pub fn write_counter(out: &mut Vec<u8>, mut value: u64) {
+    let start = out.len();
+    loop {
+        out.push(ALPHABET[(value % 58) as usize]);
+        value /= 58;
+        if value == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
+}
+
+/// `value` in base 58, as [`write_counter`] writes it.
+pub fn counter(value: u64) -> String {
+    let mut out = Vec::new();
+    write_counter(&mut out, value);
+    String::from_utf8(out).expect("the alphabet is ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_read_as_the_specification_says() {
+        for (value, text) in [
+            (0, "1"),
+            (1, "2"),
+            (9, "A"),
+            (57, "z"),
+            (58, "21"),
+            (59, "22"),
+            (3363, "zz"),
+            (3364, "211"),
+            (1_000_000, "68GP"),
+        ] {
+            assert_eq!(counter(value), text);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Conversations with the pool, played against a session without sockets or clocks.
+//!
+//! | line       | meaning                                                        |
+//! |------------|----------------------------------------------------------------|
+//! | `> text`   | the miner sends a line, in a read of its own                   |
+//! | `>> text`  | the miner sends a line in the same read as the one before      |
+//! | `< text`   | the pool's next line; `…` stands for anything                  |
+//! | `! job`    | control sends a job with other transactions on the same tip    |
+//! | `! tip`    | control sends a job on a new tip                               |
+//! | `+250ms`   | time passes (`ms` or `s`)                                      |
+//! | `closed`   | the pool has ended the connection                              |
+//!
+//! `W` in quotes stands for a wallet. Everything the pool says must stand in the transcript.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gopool_shards::session::notify::Work;
+use gopool_shards::session::{ConnectionIds, Env, Next, Now, Session};
+use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy};
+use gopool_shards::share::{self, Solved, Verdict};
+use gopool_shards::tally::{CloseReason, Tally};
+use gopool_shards::wire::line::Partial;
+use gopool_shards::wire::request::Request;
+use gopool_shards::work::address::{Network, script_for};
+use gopool_shards::work::header::hash_from_display_hex;
+use gopool_shards::work::job::{Job, JobInputs, JobStamp};
+use gopool_shards::work::payout::PayoutPolicy;
+use gopool_shards::work::target::Target;
+use gopool_shards::work::template::Template;
+use gopool_shards::work::transaction::Transaction;
+
+pub const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+
+/// The settings of an installation that has changed none.
+pub fn defaults() -> Settings {
+    Settings {
+        network: Network::Mainnet,
+        version: "v1.2.3",
+        ckpool_emulate: true,
+        password: None,
+        extranonce2_size: 4,
+        min_version_bits: 1,
+        connections_max: 50_000,
+        idle_timeout: Duration::from_secs(180),
+        difficulty: DifficultySettings {
+            default: 0.0,
+            min: 256.0,
+            max: 0.0,
+            step_granularity: 10,
+            lock_suggested: false,
+        },
+        shares: SharePolicy {
+            freshness: Freshness::JobId,
+            check_ntime_window: true,
+            ntime_forward_max: Duration::from_secs(7000),
+            check_version_rolling: true,
+            allow_out_of_mask_version_bits: false,
+            require_authorized: true,
+            require_worker_match: false,
+            check_param_format: true,
+            check_duplicate: true,
+        },
+    }
+}
+
+/// Shares of the specification's example count at this difficulty.
+pub fn easy() -> Settings {
+    let mut settings = defaults();
+    settings.difficulty.min = 0.009;
+    settings.difficulty.default = 0.009;
+    settings.difficulty.max = 0.009;
+    settings
+}
+
+/// The template of `stratum.md` §16.4.
+pub fn template() -> Template {
+    let txid = |hex: &str| hash_from_display_hex(hex).expect("64 digits");
+    let transaction =
+        |hex: &str| Arc::new(Transaction { data: vec![], txid: txid(hex), wtxid: txid(hex) });
+    Template {
+        height: 840_001,
+        version: 0x2000_0000,
+        prev_hash: txid("0000000000000000000320283a032748cef8227873ff4872689bf23f1cda83a5"),
+        bits: 0x1703_4219,
+        target: Target::from_bits(0x1703_4219).expect("valid bits"),
+        curtime: 1_713_571_767,
+        mintime: 1_713_570_000,
+        coinbase_value: 400_000_000,
+        coinbase_flags: vec![],
+        witness_commitment: const_hex::decode(
+            "6a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf9",
+        )
+        .expect("hex"),
+        transactions: [
+            transaction("5a0ab47681e4de128a913e2ce2da5fae7b8ebf00a77a6a9eefc8fd1b7683d9dc"),
+            transaction("cf925137514516f2ac2f026517c7ce5f68f4eddeea0c5bf28113052daf7eb1c7"),
+        ]
+        .into(),
+        version_bits_fixed: 0,
+    }
+}
+
+pub fn job_inputs() -> JobInputs {
+    JobInputs {
+        payout: Arc::new(PayoutPolicy {
+            pool_script: script_for("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", Network::Mainnet)
+                .expect("an address"),
+            fee_percent: 2.0,
+            donation: None,
+        }),
+        brand_tag: "/goPool/".into(),
+        pool_entropy: "AbCd".into(),
+        script_bytes_max: 100,
+        extranonce2_size: 4,
+        template_extranonce2_size: 8,
+        bip110_enabled: false,
+        version_bits: vec![],
+    }
+}
+
+/// A session with the world around it.
+pub struct Pool {
+    pub settings: Settings,
+    template: Template,
+    jobs: u64,
+    work: Option<Arc<Work>>,
+    ids: ConnectionIds,
+    pub tally: Tally,
+    now: Now,
+    session: Session,
+    said: VecDeque<String>,
+    pub closed: Option<CloseReason>,
+    pub solved: Vec<Solved>,
+}
+
+impl Pool {
+    pub fn new(settings: Settings) -> Self {
+        Self::with_template(settings, template())
+    }
+
+    pub fn with_template(settings: Settings, template: Template) -> Self {
+        let now = Now { elapsed: Duration::from_secs(1000), unix_seconds: 1_713_571_770 };
+        let session = Session::new([0, 0, 0, 1], &settings, now);
+        let mut pool = Self {
+            settings,
+            template,
+            jobs: 0,
+            work: None,
+            ids: ConnectionIds::default(),
+            tally: Tally::default(),
+            now,
+            session,
+            said: VecDeque::new(),
+            closed: None,
+            solved: Vec::new(),
+        };
+        pool.build_job();
+        pool
+    }
+
+    /// Plays a transcript; see the module's table.
+    #[track_caller]
+    pub fn play(&mut self, transcript: &str) {
+        let mut lines =
+            transcript.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+        while let Some(line) = lines.next() {
+            let line = line.replace("\"W", &format!("\"{WALLET}"));
+            if let Some(text) = line.strip_prefix("> ") {
+                self.expect_silence(&line);
+                let mut read = format!("{text}\n");
+                while let Some(more) = lines.peek().and_then(|next| next.strip_prefix(">> ")) {
+                    read += &more.replace("\"W", &format!("\"{WALLET}"));
+                    read.push('\n');
+                    lines.next();
+                }
+                self.read(read.as_bytes());
+            } else if let Some(expected) = line.strip_prefix("< ") {
+                let Some(said) = self.said.pop_front() else {
+                    panic!("the pool says nothing, not {expected}");
+                };
+                assert!(matches(expected, &said), "the pool says\n  {said}\nnot\n  {expected}");
+            } else if line == "closed" {
+                assert!(self.closed.is_some(), "the connection is still open");
+            } else if line == "! job" {
+                self.expect_silence(&line);
+                let fewer = self.template.transactions.iter().skip(1).cloned().collect();
+                self.template.transactions = fewer;
+                self.new_work();
+            } else if line == "! tip" {
+                self.expect_silence(&line);
+                self.template.height += 1;
+                self.template.prev_hash[0] ^= 0xff;
+                self.new_work();
+            } else if let Some(time) = line.strip_prefix('+') {
+                self.expect_silence(&line);
+                self.pass(parse_duration(time));
+            } else {
+                panic!("no such line in a transcript: {line}");
+            }
+        }
+        self.expect_silence("the end");
+    }
+
+    /// The miner's bytes, as one read brings them.
+    pub fn read(&mut self, bytes: &[u8]) {
+        let mut lines = Vec::new();
+        Partial::default()
+            .feed(bytes, |line| {
+                lines.push(line.to_vec());
+                true
+            })
+            .expect("no line is too long");
+        for line in lines {
+            if self.closed.is_some() {
+                return;
+            }
+            let mut submission = None;
+            self.with_env(|session, env| {
+                let next = match Request::parse(&line) {
+                    Ok(request) => session.on_request(&request, env),
+                    Err(malformed) => session.on_malformed(&malformed, env),
+                };
+                match next {
+                    Next::Judge(found) => submission = Some(found),
+                    Next::Close(reason) => return Some(reason),
+                    Next::Continue => {}
+                }
+                None
+            });
+            if let Some(submission) = submission {
+                let mut coinbase = Vec::new();
+                submission.write_coinbase(&mut coinbase);
+                let mut verdict = [Verdict::NONE];
+                share::judge(&[submission.candidate(&coinbase)], &mut verdict);
+                let mut solved = None;
+                self.with_env(|session, env| {
+                    solved = session.on_verdict(&submission, &verdict[0], env);
+                    None
+                });
+                self.solved.extend(solved);
+            }
+        }
+        if self.closed.is_none() {
+            self.with_env(|session, env| {
+                session.on_input_end(env);
+                None
+            });
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.elapsed += time;
+        self.now.unix_seconds += time.as_secs();
+        self.with_env(|session, env| match session.on_tick(env) {
+            Next::Close(reason) => Some(reason),
+            _ => None,
+        });
+    }
+
+    fn new_work(&mut self) {
+        self.build_job();
+        self.with_env(|session, env| {
+            session.on_work(env);
+            None
+        });
+    }
+
+    fn build_job(&mut self) {
+        let stamp = JobStamp { id: self.jobs, built_at: 1_713_571_770, entropy: "Ef12".into() };
+        let job = Job::compile(&self.template, &job_inputs(), &stamp).expect("a job");
+        self.jobs += 1;
+        self.work = Some(Arc::new(Work::new(Arc::new(job))));
+    }
+
+    fn with_env(&mut self, act: impl FnOnce(&mut Session, &mut Env<'_>) -> Option<CloseReason>) {
+        let mut out = Vec::new();
+        let closed = act(
+            &mut self.session,
+            &mut Env {
+                now: self.now,
+                settings: &self.settings,
+                work: self.work.as_ref(),
+                ids: &self.ids,
+                tally: &mut self.tally,
+                out: &mut out,
+            },
+        );
+        self.closed = self.closed.or(closed);
+        let text = String::from_utf8(out).expect("the pool says text");
+        assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+        self.said.extend(text.lines().map(str::to_owned));
+    }
+
+    #[track_caller]
+    fn expect_silence(&self, before: &str) {
+        assert!(self.said.is_empty(), "before {before} the pool also says {:?}", self.said);
+    }
+}
+
+/// Whether `said` is `expected`, in which `…` stands for anything.
+fn matches(expected: &str, said: &str) -> bool {
+    let Some((first, wildcards)) = expected.split_once('…') else {
+        return expected == said;
+    };
+    let Some(mut rest) = said.strip_prefix(first) else {
+        return false;
+    };
+    let (middle, last) = wildcards.rsplit_once('…').unwrap_or(("", wildcards));
+    for part in middle.split('…') {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+fn parse_duration(text: &str) -> Duration {
+    if let Some(milliseconds) = text.strip_suffix("ms") {
+        return Duration::from_millis(milliseconds.parse().expect("a number"));
+    }
+    Duration::from_secs(text.strip_suffix('s').and_then(|s| s.parse().ok()).expect("ms or s"))
+}

@@ -1,0 +1,200 @@
+//! What the pool looks like at one moment: immutable, rebuilt by control every few seconds and
+//! swapped whole. Pages, JSON and metrics read nothing else, so they always agree and never wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+
+/// Where control puts the newest [`Snapshot`] and the status server finds it. Cheap to clone.
+#[derive(Clone)]
+pub struct SnapshotCell(Arc<ArcSwap<Snapshot>>);
+
+impl SnapshotCell {
+    pub fn new(first: Snapshot) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(first)))
+    }
+
+    pub fn store(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
+
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub built_at: SystemTime,
+    /// Since the process started, as of `built_at`.
+    pub uptime: Duration,
+    /// The build's version, such as `0.1.0`.
+    pub version: &'static str,
+    /// The network chosen by `-network`: `mainnet`, `testnet`, `signet` or `regtest`.
+    pub network: &'static str,
+    /// Shown to people: `branding.status_brand_name` and `status_tagline`.
+    pub brand: Brand,
+    /// `host:port` of every Stratum listener that is open; empty until the first job exists.
+    pub stratum_listeners: Vec<String>,
+    pub pool_fee_percent: f64,
+    pub rpc: RpcFigures,
+    pub feed: FeedFigures,
+    /// The work miners have now; none until the node has answered once.
+    pub job: Option<JobFigures>,
+    pub shares: ShareFigures,
+    pub connections: ConnectionFigures,
+    pub shards: Vec<ShardFigures>,
+    /// Connected workers, by name; merged over their connections.
+    pub workers: Vec<WorkerFigures>,
+    /// Newest first, at most 100.
+    pub blocks: Vec<BlockFigures>,
+    pub blocks_accepted: u64,
+    pub blocks_errored: u64,
+    /// Found and not settled yet: being submitted or waiting for the node.
+    pub blocks_pending: u64,
+    pub process: ProcessFigures,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Brand {
+    pub name: String,
+    pub tagline: String,
+}
+
+/// What the RPC client counts (`mining.md` §1.4).
+#[derive(Clone, Debug, Default)]
+pub struct RpcFigures {
+    /// `host:port` of the node, never with credentials.
+    pub endpoint: String,
+    pub healthy: bool,
+    pub disconnects: u64,
+    pub reconnects: u64,
+    pub last_error: Option<String>,
+    /// Failed attempts since start; each retry counts.
+    pub errors: u64,
+    pub gbt_seconds_last: f64,
+    pub gbt_seconds_max: f64,
+    pub gbt_count: u64,
+    pub submit_seconds_last: f64,
+    pub submit_seconds_max: f64,
+    pub submit_count: u64,
+}
+
+/// The state of the job feed (`mining.md` §2.7, §2.9).
+#[derive(Clone, Debug, Default)]
+pub struct FeedFigures {
+    pub last_error: Option<String>,
+    pub last_error_at: Option<SystemTime>,
+    pub last_success_at: Option<SystemTime>,
+    /// The last three lines, oldest first; informational ones start with `event:`.
+    pub error_history: Vec<String>,
+    pub zmq_healthy: bool,
+    pub zmq_disconnects: u64,
+    pub zmq_reconnects: u64,
+    pub last_raw_block_at: Option<SystemTime>,
+    pub last_raw_block_bytes: usize,
+    pub tip: Option<TipFigures>,
+}
+
+/// The newest block of the node's chain.
+#[derive(Clone, Debug)]
+pub struct TipFigures {
+    /// Display order.
+    pub hash_hex: String,
+    pub height: u64,
+    /// The header's time.
+    pub time: SystemTime,
+    /// Eight hex digits.
+    pub bits_hex: String,
+    pub difficulty: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct JobFigures {
+    pub height: u64,
+    pub transactions: usize,
+    pub coinbase_value_sats: u64,
+    pub network_difficulty: f64,
+    pub built_at: SystemTime,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ShareFigures {
+    pub accepted: u64,
+    /// Sum of the difficulties credited.
+    pub accepted_difficulty: f64,
+    /// By the reason labels of `stratum.md` §11.2.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Difficulty of the best share since start.
+    pub best_difficulty: f64,
+    /// Hashes per second, from the work accepted in the last ten minutes (or since start).
+    pub hashrate: f64,
+    /// Accepted in the last minute.
+    pub per_minute: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionFigures {
+    pub open: u64,
+    pub authorized: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    /// Ended, by reason (`hangup`, `idle`, `line_too_long`, …).
+    pub closed: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ShardFigures {
+    pub id: usize,
+    pub core: usize,
+    pub connections: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct WorkerFigures {
+    /// The full authorized name; shorten it before it is shown in public.
+    pub name: String,
+    pub connections: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    pub accepted_difficulty: f64,
+    pub best_difficulty: f64,
+    pub difficulty: f64,
+    pub last_share_at: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug)]
+pub struct BlockFigures {
+    pub height: u64,
+    /// Display order.
+    pub hash_hex: String,
+    /// The full authorized name; shorten it before it is shown in public.
+    pub worker: String,
+    pub found_at: SystemTime,
+    pub share_difficulty: f64,
+    pub coinbase_value_sats: u64,
+    pub pool_fee_sats: u64,
+    pub worker_payout_sats: u64,
+    /// `pending`, `accepted` or `rejected`.
+    pub status: &'static str,
+}
+
+/// Read from `/proc`; zero where it could not be.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessFigures {
+    pub threads: u64,
+    pub rss_bytes: u64,
+    /// Of all CPU capacity, between the last two snapshots.
+    pub cpu_percent: f64,
+    pub allocated_bytes: u64,
+    pub mapped_bytes: u64,
+    pub memory_total_bytes: u64,
+    pub memory_available_bytes: u64,
+    pub load1: f64,
+    pub load5: f64,
+    pub load15: f64,
+}

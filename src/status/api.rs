@@ -1,0 +1,396 @@
+//! `/api/server` (`web.md` §3.5): what the daemon is and does, as one JSON object. Pages and
+//! metrics are rendered from this same object, so the three cannot disagree.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::{format, privacy};
+use crate::snapshot::{BlockFigures, FeedFigures, JobFigures, ProcessFigures, Snapshot};
+
+/// Found blocks listed, newest first; polled often, so it stays as short as the overview's table.
+const FOUND_MAX: usize = 10;
+
+#[derive(Debug, Serialize)]
+pub struct Server {
+    pub api_version: &'static str,
+    pub build_version: &'static str,
+    pub network: &'static str,
+    /// Nanoseconds, as of the snapshot.
+    pub uptime: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpc_error: Option<String>,
+    pub rpc_healthy: bool,
+    pub rpc_disconnects: u64,
+    pub rpc_reconnects: u64,
+    pub rpc_errors: u64,
+    pub rpc_gbt_last_sec: f64,
+    pub rpc_gbt_max_sec: f64,
+    pub rpc_gbt_count: u64,
+    pub rpc_submit_last_sec: f64,
+    pub rpc_submit_max_sec: f64,
+    pub rpc_submit_count: u64,
+    pub job_feed: JobFeed,
+    /// What miners work on; null until the node has given a first template.
+    pub job: Option<Job>,
+    pub shares: Shares,
+    pub connections: Connections,
+    pub blocks: Blocks,
+    pub shards: Vec<Shard>,
+    #[serde(flatten)]
+    pub process: Process,
+}
+
+/// Times are RFC 3339; an absent key means that there is no such thing yet.
+#[derive(Debug, Serialize)]
+pub struct JobFeed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub error_history: Vec<String>,
+    pub zmq_healthy: bool,
+    pub zmq_disconnects: u64,
+    pub zmq_reconnects: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_raw_block_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_raw_block_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_height: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_bits: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_difficulty: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Job {
+    pub height: u64,
+    pub transactions: usize,
+    pub coinbase_value_sats: u64,
+    pub network_difficulty: f64,
+    pub built_at: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Shares {
+    pub accepted: u64,
+    pub rejected: BTreeMap<&'static str, u64>,
+    pub accepted_difficulty: f64,
+    pub best_difficulty: f64,
+    pub hashrate: f64,
+    pub per_minute: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Connections {
+    pub open: u64,
+    pub authorized: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub closed: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Blocks {
+    pub accepted: u64,
+    pub errored: u64,
+    pub pending: u64,
+    pub found: Vec<Block>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Block {
+    pub height: u64,
+    pub hash: String,
+    pub worker: String,
+    pub timestamp: String,
+    pub share_diff: f64,
+    pub coinbase_value_sats: u64,
+    pub pool_fee_sats: u64,
+    pub worker_payout_sats: u64,
+    pub status: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Shard {
+    pub id: usize,
+    pub core: usize,
+    pub connections: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+}
+
+/// The names are the contract's: `goroutines` are our threads, `go_mem` is our allocator.
+#[derive(Debug, Serialize)]
+pub struct Process {
+    pub process_goroutines: u64,
+    pub process_cpu_percent: f64,
+    pub go_mem_alloc_bytes: u64,
+    pub go_mem_sys_bytes: u64,
+    pub process_rss_bytes: u64,
+    pub system_mem_total_bytes: u64,
+    pub system_mem_free_bytes: u64,
+    pub system_mem_used_bytes: u64,
+    pub system_load1: f64,
+    pub system_load5: f64,
+    pub system_load15: f64,
+}
+
+impl Server {
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let rpc = &snapshot.rpc;
+        Self {
+            api_version: "1",
+            build_version: snapshot.version,
+            network: snapshot.network,
+            // 64 bits of nanoseconds last 584 years.
+            uptime: u64::try_from(snapshot.uptime.as_nanos()).unwrap_or(u64::MAX),
+            rpc_error: public_error(rpc.last_error.as_deref()),
+            rpc_healthy: rpc.healthy,
+            rpc_disconnects: rpc.disconnects,
+            rpc_reconnects: rpc.reconnects,
+            rpc_errors: rpc.errors,
+            rpc_gbt_last_sec: finite(rpc.gbt_seconds_last),
+            rpc_gbt_max_sec: finite(rpc.gbt_seconds_max),
+            rpc_gbt_count: rpc.gbt_count,
+            rpc_submit_last_sec: finite(rpc.submit_seconds_last),
+            rpc_submit_max_sec: finite(rpc.submit_seconds_max),
+            rpc_submit_count: rpc.submit_count,
+            job_feed: JobFeed::new(&snapshot.feed),
+            job: snapshot.job.as_ref().map(Job::new),
+            shares: Shares {
+                accepted: snapshot.shares.accepted,
+                rejected: snapshot.shares.rejected.clone(),
+                accepted_difficulty: finite(snapshot.shares.accepted_difficulty),
+                best_difficulty: finite(snapshot.shares.best_difficulty),
+                hashrate: finite(snapshot.shares.hashrate),
+                per_minute: finite(snapshot.shares.per_minute),
+            },
+            connections: Connections {
+                open: snapshot.connections.open,
+                authorized: snapshot.connections.authorized,
+                accepted: snapshot.connections.accepted,
+                refused: snapshot.connections.refused,
+                closed: snapshot.connections.closed.clone(),
+            },
+            blocks: Blocks {
+                accepted: snapshot.blocks_accepted,
+                errored: snapshot.blocks_errored,
+                pending: snapshot.blocks_pending,
+                found: snapshot.blocks.iter().take(FOUND_MAX).map(Block::new).collect(),
+            },
+            shards: snapshot
+                .shards
+                .iter()
+                .map(|shard| Shard {
+                    id: shard.id,
+                    core: shard.core,
+                    connections: shard.connections,
+                    accepted: shard.accepted,
+                    rejected: shard.rejected,
+                })
+                .collect(),
+            process: Process::new(&snapshot.process),
+        }
+    }
+}
+
+impl JobFeed {
+    fn new(feed: &FeedFigures) -> Self {
+        let tip = feed.tip.as_ref();
+        let last_error = public_error(feed.last_error.as_deref());
+        Self {
+            last_error_at: last_error.as_ref().and(time(feed.last_error_at)),
+            last_error,
+            error_history: feed.error_history.iter().map(|e| privacy::error_text(e)).collect(),
+            zmq_healthy: feed.zmq_healthy,
+            zmq_disconnects: feed.zmq_disconnects,
+            zmq_reconnects: feed.zmq_reconnects,
+            last_raw_block_at: time(feed.last_raw_block_at),
+            last_raw_block_bytes: Some(feed.last_raw_block_bytes).filter(|&bytes| bytes > 0),
+            block_hash: tip.map(|tip| tip.hash_hex.clone()).filter(|hash| !hash.is_empty()),
+            block_height: tip.map(|tip| tip.height).filter(|&height| height > 0),
+            block_time: tip.map(|tip| format::rfc3339(tip.time)),
+            block_bits: tip.map(|tip| tip.bits_hex.clone()).filter(|bits| !bits.is_empty()),
+            block_difficulty: tip.map(|tip| finite(tip.difficulty)).filter(|&value| value > 0.0),
+        }
+    }
+}
+
+impl Job {
+    fn new(job: &JobFigures) -> Self {
+        Self {
+            height: job.height,
+            transactions: job.transactions,
+            coinbase_value_sats: job.coinbase_value_sats,
+            network_difficulty: finite(job.network_difficulty),
+            built_at: format::rfc3339(job.built_at),
+        }
+    }
+}
+
+impl Block {
+    fn new(block: &BlockFigures) -> Self {
+        Self {
+            height: block.height,
+            hash: privacy::hash(&block.hash_hex),
+            worker: privacy::worker_name(&block.worker),
+            timestamp: format::rfc3339(block.found_at),
+            share_diff: finite(block.share_difficulty),
+            coinbase_value_sats: block.coinbase_value_sats,
+            pool_fee_sats: block.pool_fee_sats,
+            worker_payout_sats: block.worker_payout_sats,
+            status: block.status,
+        }
+    }
+}
+
+impl Process {
+    fn new(process: &ProcessFigures) -> Self {
+        Self {
+            process_goroutines: process.threads,
+            process_cpu_percent: finite(process.cpu_percent),
+            go_mem_alloc_bytes: process.allocated_bytes,
+            go_mem_sys_bytes: process.mapped_bytes,
+            process_rss_bytes: process.rss_bytes,
+            system_mem_total_bytes: process.memory_total_bytes,
+            system_mem_free_bytes: process.memory_available_bytes,
+            system_mem_used_bytes: process
+                .memory_total_bytes
+                .saturating_sub(process.memory_available_bytes),
+            system_load1: finite(process.load1),
+            system_load5: finite(process.load5),
+            system_load15: finite(process.load15),
+        }
+    }
+}
+
+fn public_error(text: Option<&str>) -> Option<String> {
+    text.map(privacy::error_text).filter(|text| !text.is_empty())
+}
+
+fn time(time: Option<SystemTime>) -> Option<String> {
+    time.map(format::rfc3339)
+}
+
+/// JSON has no NaN, and a reader that expects a number should not find null.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::status::sample;
+
+    fn json_of(snapshot: &Snapshot) -> Value {
+        serde_json::to_value(Server::new(snapshot)).unwrap()
+    }
+
+    fn keys(value: &Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn before_the_first_job_what_does_not_exist_is_absent() {
+        let value = json_of(&sample::empty());
+        assert_eq!(value["api_version"], "1");
+        assert_eq!(value["job"], Value::Null);
+        assert_eq!(value["blocks"]["found"], json!([]));
+        assert_eq!(keys(&value["job_feed"]), ["zmq_disconnects", "zmq_healthy", "zmq_reconnects"]);
+        assert!(value.get("rpc_error").is_none());
+        for key in ["process_goroutines", "go_mem_alloc_bytes", "system_mem_used_bytes"] {
+            assert_eq!(value[key], 0, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_contract_is_there() {
+        let value = json_of(&sample::busy());
+        for key in [
+            "uptime",
+            "rpc_error",
+            "rpc_healthy",
+            "rpc_disconnects",
+            "rpc_reconnects",
+            "job_feed",
+            "process_goroutines",
+            "process_cpu_percent",
+            "go_mem_alloc_bytes",
+            "go_mem_sys_bytes",
+            "process_rss_bytes",
+            "system_mem_total_bytes",
+            "system_mem_free_bytes",
+            "system_mem_used_bytes",
+            "system_load1",
+            "system_load5",
+            "system_load15",
+        ] {
+            assert!(value.get(key).is_some(), "{key}");
+        }
+        assert_eq!(
+            keys(&value["job_feed"]),
+            [
+                "block_bits",
+                "block_difficulty",
+                "block_hash",
+                "block_height",
+                "block_time",
+                "error_history",
+                "last_error",
+                "last_error_at",
+                "last_raw_block_at",
+                "last_raw_block_bytes",
+                "zmq_disconnects",
+                "zmq_healthy",
+                "zmq_reconnects",
+            ]
+        );
+        assert_eq!(
+            keys(&value["shares"]),
+            [
+                "accepted",
+                "accepted_difficulty",
+                "best_difficulty",
+                "hashrate",
+                "per_minute",
+                "rejected",
+            ]
+        );
+        assert_eq!(value["uptime"], 273_906_000_000_000_u64);
+    }
+
+    #[test]
+    fn names_hashes_and_errors_are_made_fit_for_the_public() {
+        let snapshot = sample::busy();
+        let text = serde_json::to_string(&Server::new(&snapshot)).unwrap();
+        let block = &json_of(&snapshot)["blocks"]["found"][0];
+        assert_eq!(block["worker"], "bc1qw508...7kv8f3t4.garage");
+        assert_eq!(block["hash"].as_str().unwrap().len(), 19);
+        for secret in ["hunter2", "10.0.0.7", "8332", ".cookie", &snapshot.blocks[0].worker] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_reads_as_zero() {
+        let mut snapshot = sample::empty();
+        snapshot.shares.hashrate = f64::NAN;
+        snapshot.process.load1 = f64::INFINITY;
+        let value = json_of(&snapshot);
+        assert_eq!(
+            (&value["shares"]["hashrate"], &value["system_load1"]),
+            (&json!(0.0), &json!(0.0))
+        );
+    }
+}

@@ -1,0 +1,507 @@
+//! The figures of `/api/server` for Prometheus: one description of every metric, and two writers
+//! (Prometheus text 0.0.4 and OpenMetrics 1.0) that follow it. No worker or wallet in any label.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::api::Server;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    OpenMetrics,
+}
+
+impl Format {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+pub fn render(server: &Server, format: Format) -> String {
+    let mut out = String::with_capacity(16 * 1024);
+    for family in families(server) {
+        write_family(&mut out, &family, format);
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+/// A metric as both formats know it. `name` has no `_total` or `_info`: the writers add them.
+struct Family {
+    kind: Kind,
+    name: &'static str,
+    /// The name's last word, when that is a unit.
+    unit: &'static str,
+    help: &'static str,
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gauge,
+    Counter,
+    Info,
+}
+
+struct Sample {
+    labels: Vec<(&'static str, String)>,
+    value: f64,
+}
+
+/// Every metric there is. One that does not apply, such as the job's height before the first job,
+/// is described but has no sample.
+fn families(server: &Server) -> Vec<Family> {
+    let gauge = |name, unit, help, value: f64| family(Kind::Gauge, name, unit, help, vec![value]);
+    let counter = |name, help, value: f64| family(Kind::Counter, name, "", help, vec![value]);
+    let maybe = |name, unit, help, value: Option<f64>| {
+        family(Kind::Gauge, name, unit, help, value.into_iter().collect())
+    };
+    let by_reason = |name, help, counts: &BTreeMap<&'static str, u64>| Family {
+        samples: counts
+            .iter()
+            .map(|(reason, count)| Sample::new("reason", reason, *count as f64))
+            .collect(),
+        ..family(Kind::Counter, name, "", help, Vec::new())
+    };
+    let by_shard = |kind, name, help, value: fn(&super::api::Shard) -> u64| Family {
+        samples: server
+            .shards
+            .iter()
+            .map(|shard| Sample::new("shard", &shard.id.to_string(), value(shard) as f64))
+            .collect(),
+        ..family(kind, name, "", help, Vec::new())
+    };
+    let info = Family {
+        samples: vec![Sample {
+            labels: vec![
+                ("version", server.build_version.to_owned()),
+                ("network", server.network.to_owned()),
+            ],
+            value: 1.0,
+        }],
+        ..family(Kind::Info, "gopool_build", "", "The running build and its network.", Vec::new())
+    };
+
+    let (feed, job, process) = (&server.job_feed, server.job.as_ref(), &server.process);
+    let (shares, connections, blocks) = (&server.shares, &server.connections, &server.blocks);
+    vec![
+        info,
+        gauge(
+            "gopool_uptime_seconds",
+            "seconds",
+            "Time since the process started.",
+            server.uptime as f64 / 1e9,
+        ),
+        // Work.
+        counter("gopool_shares_accepted", "Shares accepted.", shares.accepted as f64),
+        by_reason("gopool_shares_rejected", "Shares rejected, by reason.", &shares.rejected),
+        counter(
+            "gopool_shares_difficulty",
+            "Sum of the difficulties credited for accepted shares.",
+            shares.accepted_difficulty,
+        ),
+        gauge(
+            "gopool_share_best_difficulty",
+            "",
+            "Difficulty of the best share since the start.",
+            shares.best_difficulty,
+        ),
+        gauge(
+            "gopool_shares_per_minute",
+            "",
+            "Shares accepted in the last minute.",
+            shares.per_minute,
+        ),
+        gauge(
+            "gopool_hashrate_hashes_per_second",
+            "hashes_per_second",
+            "Hashrate that the recently accepted work stands for.",
+            shares.hashrate,
+        ),
+        counter(
+            "gopool_blocks_accepted",
+            "Found blocks the node accepted.",
+            blocks.accepted as f64,
+        ),
+        counter(
+            "gopool_blocks_errored",
+            "Found blocks that came to nothing.",
+            blocks.errored as f64,
+        ),
+        gauge("gopool_blocks_pending", "", "Found blocks not settled yet.", blocks.pending as f64),
+        // Miners.
+        gauge("gopool_connections_open", "", "Open Stratum connections.", connections.open as f64),
+        gauge(
+            "gopool_connections_authorized",
+            "",
+            "Open Stratum connections with an authorized worker.",
+            connections.authorized as f64,
+        ),
+        counter(
+            "gopool_connections_accepted",
+            "Stratum connections taken.",
+            connections.accepted as f64,
+        ),
+        counter(
+            "gopool_connections_refused",
+            "Stratum connections turned away.",
+            connections.refused as f64,
+        ),
+        by_reason(
+            "gopool_connections_closed",
+            "Stratum connections ended, by reason.",
+            &connections.closed,
+        ),
+        by_shard(
+            Kind::Gauge,
+            "gopool_shard_connections",
+            "Open connections of a shard.",
+            |shard| shard.connections,
+        ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_shares_accepted",
+            "Shares a shard accepted.",
+            |shard| shard.accepted,
+        ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_shares_rejected",
+            "Shares a shard rejected.",
+            |shard| shard.rejected,
+        ),
+        // The chain and the work handed out.
+        maybe("gopool_job_height", "", "Height being mined.", job.map(|job| job.height as f64)),
+        maybe(
+            "gopool_job_transactions",
+            "",
+            "Transactions in the current job, without the coinbase.",
+            job.map(|job| job.transactions as f64),
+        ),
+        maybe(
+            "gopool_job_coinbase_value_satoshis",
+            "satoshis",
+            "Subsidy and fees of the current job.",
+            job.map(|job| job.coinbase_value_sats as f64),
+        ),
+        maybe(
+            "gopool_job_network_difficulty",
+            "",
+            "Difficulty a block of the current job has to meet.",
+            job.map(|job| job.network_difficulty),
+        ),
+        maybe(
+            "gopool_job_built_timestamp_seconds",
+            "seconds",
+            "When the current job was built, in Unix time.",
+            job.and_then(|job| unix_seconds(&job.built_at)),
+        ),
+        maybe(
+            "gopool_tip_height",
+            "",
+            "Height of the newest block.",
+            feed.block_height.map(|h| h as f64),
+        ),
+        maybe(
+            "gopool_tip_difficulty",
+            "",
+            "Difficulty of the newest block.",
+            feed.block_difficulty,
+        ),
+        maybe(
+            "gopool_tip_timestamp_seconds",
+            "seconds",
+            "Header time of the newest block, in Unix time.",
+            feed.block_time.as_deref().and_then(unix_seconds),
+        ),
+        // The node.
+        gauge("gopool_rpc_up", "", "1 while the node answers RPC.", flag(server.rpc_healthy)),
+        counter("gopool_rpc_errors", "Failed RPC attempts.", server.rpc_errors as f64),
+        counter(
+            "gopool_rpc_disconnects",
+            "Times the node was lost.",
+            server.rpc_disconnects as f64,
+        ),
+        counter("gopool_rpc_reconnects", "Times the node came back.", server.rpc_reconnects as f64),
+        counter(
+            "gopool_rpc_getblocktemplate_calls",
+            "Calls of getblocktemplate, long polls excluded.",
+            server.rpc_gbt_count as f64,
+        ),
+        gauge(
+            "gopool_rpc_getblocktemplate_last_seconds",
+            "seconds",
+            "Duration of the last getblocktemplate.",
+            server.rpc_gbt_last_sec,
+        ),
+        gauge(
+            "gopool_rpc_getblocktemplate_max_seconds",
+            "seconds",
+            "Longest getblocktemplate since the start.",
+            server.rpc_gbt_max_sec,
+        ),
+        counter(
+            "gopool_rpc_submitblock_calls",
+            "Calls of submitblock.",
+            server.rpc_submit_count as f64,
+        ),
+        gauge(
+            "gopool_rpc_submitblock_last_seconds",
+            "seconds",
+            "Duration of the last submitblock.",
+            server.rpc_submit_last_sec,
+        ),
+        gauge(
+            "gopool_rpc_submitblock_max_seconds",
+            "seconds",
+            "Longest submitblock since the start.",
+            server.rpc_submit_max_sec,
+        ),
+        gauge(
+            "gopool_feed_failing",
+            "",
+            "1 while the job feed reports an error.",
+            flag(feed.last_error.is_some()),
+        ),
+        gauge("gopool_zmq_up", "", "1 while a ZMQ topic is connected.", flag(feed.zmq_healthy)),
+        counter("gopool_zmq_disconnects", "ZMQ connections lost.", feed.zmq_disconnects as f64),
+        counter("gopool_zmq_reconnects", "ZMQ connections made.", feed.zmq_reconnects as f64),
+        maybe(
+            "gopool_raw_block_timestamp_seconds",
+            "seconds",
+            "When the last raw block came over ZMQ, in Unix time.",
+            feed.last_raw_block_at.as_deref().and_then(unix_seconds),
+        ),
+        maybe(
+            "gopool_raw_block_bytes",
+            "bytes",
+            "Size of the last raw block.",
+            feed.last_raw_block_bytes.map(|bytes| bytes as f64),
+        ),
+        // The process and its machine.
+        gauge(
+            "gopool_process_cpu_ratio",
+            "ratio",
+            "Share of all CPU capacity this process uses.",
+            process.process_cpu_percent / 100.0,
+        ),
+        gauge("gopool_process_threads", "", "Threads.", process.process_goroutines as f64),
+        gauge(
+            "gopool_process_resident_memory_bytes",
+            "bytes",
+            "Resident memory.",
+            process.process_rss_bytes as f64,
+        ),
+        gauge(
+            "gopool_process_heap_allocated_bytes",
+            "bytes",
+            "Heap in use.",
+            process.go_mem_alloc_bytes as f64,
+        ),
+        gauge(
+            "gopool_process_heap_mapped_bytes",
+            "bytes",
+            "Heap obtained from the system.",
+            process.go_mem_sys_bytes as f64,
+        ),
+        gauge(
+            "gopool_system_memory_total_bytes",
+            "bytes",
+            "Memory of the machine.",
+            process.system_mem_total_bytes as f64,
+        ),
+        gauge(
+            "gopool_system_memory_available_bytes",
+            "bytes",
+            "Memory of the machine that is available.",
+            process.system_mem_free_bytes as f64,
+        ),
+        gauge("gopool_system_load1", "", "Load average over 1 minute.", process.system_load1),
+        gauge("gopool_system_load5", "", "Load average over 5 minutes.", process.system_load5),
+        gauge("gopool_system_load15", "", "Load average over 15 minutes.", process.system_load15),
+    ]
+}
+
+fn family(
+    kind: Kind,
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    values: Vec<f64>,
+) -> Family {
+    let samples = values.into_iter().map(|value| Sample { labels: Vec::new(), value }).collect();
+    Family { kind, name, unit, help, samples }
+}
+
+impl Sample {
+    fn new(label: &'static str, value: &str, count: f64) -> Self {
+        Self { labels: vec![(label, value.to_owned())], value: count }
+    }
+}
+
+fn flag(is_set: bool) -> f64 {
+    f64::from(u8::from(is_set))
+}
+
+/// Metrics carry Unix time where JSON carries text.
+fn unix_seconds(rfc3339: &str) -> Option<f64> {
+    rfc3339.parse::<jiff::Timestamp>().ok().map(|time| time.as_second() as f64)
+}
+
+/// The formats differ in three points: in OpenMetrics the family of a counter is named without
+/// `_total`, an info metric has its own type, and the unit is stated.
+fn write_family(out: &mut String, family: &Family, format: Format) {
+    let suffix = match family.kind {
+        Kind::Gauge => "",
+        Kind::Counter => "_total",
+        Kind::Info => "_info",
+    };
+    let (described_suffix, kind) = match (format, family.kind) {
+        (Format::OpenMetrics, Kind::Info) => ("", "info"),
+        (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
+        (Format::Text, Kind::Counter) => (suffix, "counter"),
+        (_, Kind::Gauge) | (Format::Text, Kind::Info) => (suffix, "gauge"),
+    };
+    let described = format!("{}{described_suffix}", family.name);
+    line(out, format_args!("# TYPE {described} {kind}"));
+    if format == Format::OpenMetrics && !family.unit.is_empty() {
+        line(out, format_args!("# UNIT {described} {}", family.unit));
+    }
+    // Help texts are ours: without backslash, quote or line end, which would have to be escaped.
+    line(out, format_args!("# HELP {described} {}", family.help));
+    for sample in &family.samples {
+        let mut labels = String::new();
+        for (name, value) in &sample.labels {
+            let separator = if labels.is_empty() { '{' } else { ',' };
+            labels.push_str(&format!("{separator}{name}=\"{}\"", escape(value)));
+        }
+        if !labels.is_empty() {
+            labels.push('}');
+        }
+        line(out, format_args!("{}{suffix}{labels} {}", family.name, sample.value));
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing to a string does not fail");
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+    use crate::status::sample;
+
+    fn text(snapshot: &crate::snapshot::Snapshot, format: Format) -> String {
+        render(&Server::new(snapshot), format)
+    }
+
+    /// A strict reader: descriptions precede samples, families are not interleaved or repeated,
+    /// every sample belongs to the family above it, no series appears twice.
+    fn read(text: &str, format: Format) -> HashMap<String, f64> {
+        let body = match format {
+            Format::OpenMetrics => text.strip_suffix("# EOF\n").expect("ends in EOF"),
+            Format::Text => text,
+        };
+        assert!(body.ends_with('\n') && !body.contains("\n\n") && !body.contains('\r'));
+        let mut described: HashSet<String> = HashSet::new();
+        let mut series = HashMap::new();
+        let (mut family, mut kind) = (String::new(), String::new());
+        for line in body.lines() {
+            if let Some(comment) = line.strip_prefix("# ") {
+                let [keyword, name, rest] =
+                    comment.splitn(3, ' ').collect::<Vec<_>>().try_into().expect("three parts");
+                match keyword {
+                    "TYPE" => {
+                        assert!(described.insert(name.to_owned()), "{name} twice");
+                        (family, kind) = (name.to_owned(), rest.to_owned());
+                    }
+                    "UNIT" => {
+                        assert_eq!(format, Format::OpenMetrics);
+                        assert!(name == family && name.ends_with(&format!("_{rest}")), "{line}");
+                    }
+                    "HELP" => assert!(name == family && !rest.is_empty(), "{line}"),
+                    _ => panic!("{line}"),
+                }
+                continue;
+            }
+            let (key, value) = line.rsplit_once(' ').expect("a value");
+            let name = key.split('{').next().unwrap();
+            let expected = match (format, kind.as_str()) {
+                (Format::OpenMetrics, "counter") => format!("{family}_total"),
+                (Format::OpenMetrics, "info") => format!("{family}_info"),
+                (Format::Text, "counter") => {
+                    assert!(family.ends_with("_total"), "{family}");
+                    family.clone()
+                }
+                _ => family.clone(),
+            };
+            assert_eq!(name, expected);
+            assert!(name.starts_with("gopool_"));
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            );
+            let value: f64 = value.parse().expect("a number");
+            assert!(value.is_finite() && value >= 0.0, "{line}");
+            assert!(series.insert(key.to_owned(), value).is_none(), "{key} twice");
+        }
+        series
+    }
+
+    #[test]
+    fn both_texts_are_well_formed_and_say_the_same() {
+        for snapshot in [sample::empty(), sample::busy()] {
+            let [plain, open] = [Format::Text, Format::OpenMetrics]
+                .map(|format| read(&text(&snapshot, format), format));
+            assert_eq!(plain, open);
+            assert!(plain.len() > 30);
+        }
+    }
+
+    #[test]
+    fn the_values_are_those_of_the_snapshot() {
+        let series = read(&text(&sample::busy(), Format::OpenMetrics), Format::OpenMetrics);
+        for (key, value) in [
+            ("gopool_build_info{version=\"0.1.0\",network=\"mainnet\"}", 1.0),
+            ("gopool_uptime_seconds", 273_906.0),
+            ("gopool_shares_accepted_total", 1_284_402.0),
+            ("gopool_shares_rejected_total{reason=\"stale job\"}", 312.0),
+            ("gopool_shard_connections{shard=\"2\"}", 7.0),
+            ("gopool_job_height", 934_218.0),
+            ("gopool_job_built_timestamp_seconds", 1_769_889_290.0),
+            ("gopool_process_cpu_ratio", 0.03214),
+        ] {
+            assert_eq!(series.get(key), Some(&value), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_has_no_sample() {
+        let series = read(&text(&sample::empty(), Format::Text), Format::Text);
+        assert!(!series.keys().any(|key| key.contains("job_") || key.contains("tip_")));
+    }
+
+    #[test]
+    fn no_text_tells_who_mines() {
+        let text = text(&sample::busy(), Format::Text);
+        for word in ["bc1q", "garage", "worker=", "10.0.0.7"] {
+            assert!(!text.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(escape("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+    }
+}

@@ -1,0 +1,329 @@
+//! One table: which path gives what. Every route takes GET and HEAD; the connection leaves out
+//! the body of an answer to HEAD.
+
+use std::time::Duration;
+
+use tracing::{debug, error};
+
+use super::format;
+use super::health::Health;
+use super::http::{Body, Method, Quality, Request, Response, Status, is_current, quality};
+use super::metrics::Format;
+use super::site::{Document, Rendered, Site};
+
+const HTML: &str = "text/html; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Pages may be shown again for this long while a newer one is fetched (`web.md` §1.5).
+const PAGE_FRESHNESS: &str = "public, max-age=5, stale-while-revalidate=5";
+/// An asset asked for by its version never changes: one year, the longest that caches heed.
+const ASSET_FRESHNESS: &str = "public, max-age=31536000, immutable";
+/// Kept, but asked for again each time: the answer is mostly a 304.
+const REVALIDATE: &str = "no-cache";
+/// When a client of `/api/server` need not ask again before (`web.md` §3.5).
+const JSON_TTL: Duration = Duration::from_secs(10);
+/// Seconds until a monitor should look at an unavailable pool again (`web.md` §1.11).
+const RETRY_AFTER: &str = "10";
+/// Longest host name in DNS.
+const HOST_BYTES_MAX: usize = 253;
+
+struct Route {
+    path: &'static str,
+    answer: fn(&Site, &Request) -> Response,
+}
+
+const ROUTES: [Route; 4] = [
+    Route { path: "/", answer: overview },
+    Route { path: "/api/server", answer: server },
+    Route { path: "/metrics", answer: metrics },
+    Route { path: "/healthz", answer: health },
+];
+
+/// Answers any request; the only entrance.
+pub fn answer(site: &Site, request: &Request) -> Response {
+    let route = ROUTES.iter().find(|route| route.path == request.path);
+    let response = match (route, site.assets.find(&request.path)) {
+        (None, None) => not_found(site, request),
+        _ if request.method == Method::Other => {
+            Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD")
+        }
+        (Some(route), _) => (route.answer)(site, request),
+        (None, Some(asset)) => {
+            let is_pinned = request.query == asset.version();
+            let body = Body::Static(asset.bytes);
+            let response = Response::new(Status::Ok, asset.content_type, body)
+                .with("Cache-Control", if is_pinned { ASSET_FRESHNESS } else { REVALIDATE })
+                .with("ETag", format!("\"{}\"", asset.fingerprint));
+            fresh(request, response)
+        }
+    };
+    debug!(component = "status", path = request.path, kind = response.status.code(), "answered");
+    response
+}
+
+fn overview(site: &Site, request: &Request) -> Response {
+    let newest = site.newest();
+    let host = request.header("host").and_then(host_name).unwrap_or("localhost");
+    let Some(document) = newest.overview(&site.pages, host) else {
+        return error_page(site, Status::InternalError, &request.path);
+    };
+    let status = match Health::of(&newest.snapshot) {
+        Health::Good | Health::Starting => Status::Ok,
+        Health::Degraded(_) => Status::Unavailable,
+    };
+    let response = respond(status, HTML, document)
+        .with("Cache-Control", PAGE_FRESHNESS)
+        .with("X-HTML-Updated-At", format::rfc3339(newest.snapshot.built_at));
+    match status {
+        Status::Ok => fresh(request, response),
+        _ => response.with("Retry-After", RETRY_AFTER),
+    }
+}
+
+/// JSON, unless the client names a metrics format that it likes better.
+fn server(site: &Site, request: &Request) -> Response {
+    let newest = site.newest();
+    let accept = request.header("accept").unwrap_or_default();
+    let (format, wish) = metrics_wish(accept);
+    // Named and preferred, or else JSON: scripts that take anything (`application/json,
+    // text/plain, */*`) are written for JSON.
+    if wish.is_named() && wish > quality(accept, JSON, &[]) {
+        return metrics_response(&newest, request, format).with("Vary", "Accept");
+    }
+    let Some(document) = newest.json() else { return Response::plain(Status::InternalError) };
+    let built_at = newest.snapshot.built_at;
+    let response = respond(Status::Ok, JSON, document)
+        .with("Cache-Control", REVALIDATE)
+        .with("Vary", "Accept")
+        .with("X-JSON-Updated-At", format::rfc3339(built_at))
+        .with("X-JSON-Next-Update-At", format::rfc3339(built_at + JSON_TTL));
+    fresh(request, response)
+}
+
+fn metrics(site: &Site, request: &Request) -> Response {
+    let (format, _) = metrics_wish(request.header("accept").unwrap_or_default());
+    metrics_response(&site.newest(), request, format).with("Vary", "Accept")
+}
+
+/// OpenMetrics for those who ask for it, the older text for everybody else.
+fn metrics_wish(accept: &str) -> (Format, Quality) {
+    let open = quality(accept, "application/openmetrics-text", &["1.0.0"]);
+    let text = quality(accept, "text/plain", &["0.0.4"]);
+    if open.is_named() && open >= text { (Format::OpenMetrics, open) } else { (Format::Text, text) }
+}
+
+fn metrics_response(newest: &Rendered, request: &Request, format: Format) -> Response {
+    let response = respond(Status::Ok, format.content_type(), newest.metrics(format))
+        .with("Cache-Control", REVALIDATE);
+    fresh(request, response)
+}
+
+/// For load balancers and service managers: 200 while miners have work or are about to get it.
+fn health(site: &Site, _request: &Request) -> Response {
+    let (status, text) = match Health::of(&site.newest().snapshot) {
+        Health::Good => (Status::Ok, "ok"),
+        Health::Starting => (Status::Ok, "starting"),
+        Health::Degraded(reason) => (Status::Unavailable, reason),
+    };
+    let response =
+        Response::new(status, PLAIN, format!("{text}\n")).with("Cache-Control", "no-store");
+    match status {
+        Status::Ok => response,
+        _ => response.with("Retry-After", RETRY_AFTER),
+    }
+}
+
+fn not_found(site: &Site, request: &Request) -> Response {
+    // Programs read `/api/`; a page would only be noise to them (`web.md` §1.8).
+    if request.path.starts_with("/api/") {
+        return Response::plain(Status::NotFound);
+    }
+    error_page(site, Status::NotFound, &request.path)
+}
+
+fn error_page(site: &Site, status: Status, path: &str) -> Response {
+    match site.pages.error(&site.newest().snapshot, status, path) {
+        Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
+        Err(error) => {
+            error!(component = "status", path, %error, "error page not rendered");
+            Response::plain(status)
+        }
+    }
+}
+
+fn respond(status: Status, content_type: &'static str, document: Document) -> Response {
+    Response::new(status, content_type, document.body).with("ETag", document.etag)
+}
+
+/// The response, or a 304 when the client has this version already.
+fn fresh(request: &Request, response: Response) -> Response {
+    match (request.header("if-none-match"), response.field("ETag")) {
+        (Some(header), Some(etag)) if is_current(header, etag) => response.not_modified(),
+        _ => response,
+    }
+}
+
+/// The name in a `Host` field without its port. It is shown in the page, so only what is a host
+/// name or an IP literal by its characters passes.
+fn host_name(host: &str) -> Option<&str> {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => &host[..rest.find(']')? + 2],
+        None => host.split(':').next()?,
+    };
+    let is_literal = name.starts_with('[');
+    let is_allowed = |b: u8| {
+        if is_literal {
+            b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'[' | b']')
+        } else {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')
+        }
+    };
+    let is_sound = !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(is_allowed);
+    is_sound.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Snapshot, SnapshotCell};
+    use crate::status::sample;
+
+    fn site(snapshot: Snapshot) -> Site {
+        Site::new(SnapshotCell::new(snapshot))
+    }
+
+    fn get(site: &Site, path: &str, headers: &[(&str, &str)]) -> Response {
+        answer(site, &Request::get(path, headers))
+    }
+
+    fn body(response: &Response) -> &str {
+        std::str::from_utf8(response.body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_accept_field_decides_between_json_and_metrics() {
+        let site = site(sample::busy());
+        let text = Format::Text.content_type();
+        let open = Format::OpenMetrics.content_type();
+        for (accept, server, metrics) in [
+            ("", JSON, text),
+            ("*/*", JSON, text),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", JSON, text),
+            ("application/json, text/plain, */*", JSON, text),
+            ("application/json", JSON, text),
+            ("text/plain", text, text),
+            ("text/plain, */*", text, text),
+            ("text/plain;version=0.0.4", text, text),
+            ("application/openmetrics-text", open, open),
+            (
+                "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                open,
+                open,
+            ),
+            (
+                "application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5",
+                text,
+                text,
+            ),
+        ] {
+            for (path, expected) in [("/api/server", server), ("/metrics", metrics)] {
+                let response = get(&site, path, &[("Accept", accept)]);
+                assert_eq!(response.field("Content-Type"), Some(expected), "{path} {accept}");
+                assert_eq!(response.field("Vary"), Some("Accept"));
+            }
+        }
+    }
+
+    #[test]
+    fn json_carries_its_times_and_a_validator_that_is_honoured() {
+        let site = site(sample::busy());
+        let response = get(&site, "/api/server", &[]);
+        assert_eq!(response.field("X-JSON-Updated-At"), Some("2026-01-31T19:55:02Z"));
+        assert_eq!(response.field("X-JSON-Next-Update-At"), Some("2026-01-31T19:55:12Z"));
+        assert_eq!(response.field("Cache-Control"), Some("no-cache"));
+        let etag = response.field("ETag").unwrap();
+        let again = get(&site, "/api/server", &[("If-None-Match", etag)]);
+        assert_eq!((again.status, body(&again)), (Status::NotModified, ""));
+        assert_eq!(again.field("ETag"), Some(etag));
+        assert_eq!(again.field("X-JSON-Updated-At"), Some("2026-01-31T19:55:02Z"));
+        let other = get(&site, "/api/server", &[("If-None-Match", "\"x\"")]);
+        assert_eq!(other.status, Status::Ok);
+    }
+
+    #[test]
+    fn unknown_paths_are_404_in_the_form_their_readers_expect() {
+        let site = site(sample::busy());
+        for (path, content_type) in [("/nope", HTML), ("/api/nope", PLAIN), ("/static/x", HTML)] {
+            let response = get(&site, path, &[]);
+            assert_eq!(response.status, Status::NotFound);
+            assert_eq!(response.field("Content-Type"), Some(content_type));
+        }
+    }
+
+    #[test]
+    fn other_methods_are_told_what_is_allowed() {
+        let site = site(sample::busy());
+        for path in ["/", "/api/server", "/metrics", "/healthz", "/robots.txt"] {
+            let mut request = Request::get(path, &[]);
+            request.method = Method::Other;
+            let response = answer(&site, &request);
+            assert_eq!(response.status, Status::MethodNotAllowed);
+            assert_eq!(response.field("Allow"), Some("GET, HEAD"));
+        }
+        let mut request = Request::get("/nope", &[]);
+        request.method = Method::Other;
+        assert_eq!(answer(&site, &request).status, Status::NotFound);
+    }
+
+    #[test]
+    fn assets_are_kept_for_ever_only_under_their_version() {
+        let site = site(sample::busy());
+        let pinned = site.assets.find("/static/app.css").unwrap().url();
+        for (path, freshness) in [
+            (&*pinned, ASSET_FRESHNESS),
+            ("/static/app.css", REVALIDATE),
+            ("/static/app.css?v=old", REVALIDATE),
+        ] {
+            let response = get(&site, path, &[]);
+            assert_eq!(response.field("Cache-Control"), Some(freshness), "{path}");
+            assert!(response.field("ETag").is_some());
+        }
+        let page = get(&site, "/", &[]);
+        assert!(body(&page).contains(&pinned));
+    }
+
+    #[test]
+    fn the_page_names_the_host_it_was_asked_by() {
+        let site = site(sample::busy());
+        // `Request::get` sends `Host: pool`.
+        assert!(body(&get(&site, "/", &[])).contains("stratum+tcp://pool:3333"));
+        for (field, name) in [
+            ("pool.example:8080", Some("pool.example")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("[::1]:80", Some("[::1]")),
+            ("[::1", None),
+            ("", None),
+            (":80", None),
+            ("a\"><b>", None),
+            ("user@host", None),
+        ] {
+            assert_eq!(host_name(field), name, "{field}");
+        }
+        assert_eq!(host_name(&"a".repeat(254)), None);
+    }
+
+    #[test]
+    fn a_pool_without_work_is_unavailable_after_its_grace() {
+        let mut snapshot = sample::empty();
+        assert_eq!(get(&site(snapshot.clone()), "/healthz", &[]).status, Status::Ok);
+        snapshot.uptime = Duration::from_secs(600);
+        let site = site(snapshot);
+        for path in ["/", "/healthz"] {
+            let response = get(&site, path, &[]);
+            assert_eq!(response.status, Status::Unavailable);
+            assert_eq!(response.field("Retry-After"), Some("10"));
+        }
+        assert_eq!(body(&get(&site, "/healthz", &[])), "no job template available\n");
+    }
+}

@@ -1,0 +1,149 @@
+//! Snapshots for tests: a pool that has just started, and one in full swing.
+
+use std::time::{Duration, SystemTime};
+
+use crate::snapshot::*;
+
+pub fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_889_302)
+}
+
+pub fn empty() -> Snapshot {
+    Snapshot {
+        built_at: now(),
+        uptime: Duration::from_secs(3),
+        version: "0.1.0",
+        network: "regtest",
+        brand: Brand { name: "Solo Pool".to_owned(), tagline: String::new() },
+        stratum_listeners: Vec::new(),
+        pool_fee_percent: 2.0,
+        rpc: RpcFigures::default(),
+        feed: FeedFigures::default(),
+        job: None,
+        shares: ShareFigures::default(),
+        connections: ConnectionFigures::default(),
+        shards: Vec::new(),
+        workers: Vec::new(),
+        blocks: Vec::new(),
+        blocks_accepted: 0,
+        blocks_errored: 0,
+        blocks_pending: 0,
+        process: ProcessFigures::default(),
+    }
+}
+
+pub fn busy() -> Snapshot {
+    let ago = |seconds| now() - Duration::from_secs(seconds);
+    let wallet = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+    let mut snapshot = empty();
+    snapshot.uptime = Duration::from_secs(273_906);
+    snapshot.network = "mainnet";
+    snapshot.brand.tagline = "Your own block, or nothing".to_owned();
+    snapshot.stratum_listeners = vec!["0.0.0.0:3333".to_owned(), "pool.example:3334".to_owned()];
+    snapshot.rpc = RpcFigures {
+        endpoint: "10.0.0.7:8332".to_owned(),
+        healthy: true,
+        disconnects: 1,
+        reconnects: 1,
+        last_error: Some("post http://pool:hunter2@10.0.0.7:8332/: reset by peer".to_owned()),
+        errors: 3,
+        gbt_seconds_last: 0.0123,
+        gbt_seconds_max: 0.2104,
+        gbt_count: 9120,
+        submit_seconds_last: 0.041,
+        submit_seconds_max: 0.055,
+        submit_count: 2,
+    };
+    snapshot.feed = FeedFigures {
+        last_error: Some("open /root/.bitcoin/.cookie: not found".to_owned()),
+        last_error_at: Some(ago(40)),
+        last_success_at: Some(ago(12)),
+        error_history: vec!["event: job feed recovered (rpc 10.0.0.7:8332)".to_owned()],
+        zmq_healthy: true,
+        zmq_disconnects: 0,
+        zmq_reconnects: 2,
+        last_raw_block_at: Some(ago(412)),
+        last_raw_block_bytes: 1_571_123,
+        tip: Some(TipFigures {
+            hash_hex: format!("{}a7c1{}", "0".repeat(19), "5e3".repeat(14) + "9"),
+            height: 934_217,
+            time: ago(420),
+            bits_hex: "17021369".to_owned(),
+            difficulty: 1.3551e14,
+        }),
+    };
+    snapshot.job = Some(JobFigures {
+        height: 934_218,
+        transactions: 3_214,
+        coinbase_value_sats: 314_782_110,
+        network_difficulty: 1.3551e14,
+        built_at: ago(12),
+    });
+    snapshot.shares = ShareFigures {
+        accepted: 1_284_402,
+        accepted_difficulty: 8.4113e13,
+        rejected: [("low difficulty share", 41), ("stale job", 312), ("duplicate share", 5)].into(),
+        best_difficulty: 4.1204e12,
+        hashrate: 1.3942e15,
+        per_minute: 312.4,
+    };
+    snapshot.connections = ConnectionFigures {
+        open: 23,
+        authorized: 21,
+        accepted: 341,
+        refused: 4,
+        closed: [("hangup", 290), ("idle", 28)].into(),
+    };
+    snapshot.shards = (0..3)
+        .map(|id| ShardFigures {
+            id,
+            core: id + 1,
+            connections: 7,
+            accepted: 428_134,
+            rejected: 119,
+        })
+        .collect();
+    snapshot.workers = ["garage", "attic.01", "heater", "bitaxe-7", "s21\"<b>"]
+        .into_iter()
+        .zip(1_u32..)
+        .map(|(rig, n)| WorkerFigures {
+            name: format!("{wallet}.{rig}"),
+            connections: u64::from(n),
+            accepted: 41_233 * u64::from(n),
+            rejected: 3 * u64::from(n),
+            accepted_difficulty: 4.1e12 / f64::from(n),
+            best_difficulty: 4.1204e12 / f64::from(n).powi(3),
+            difficulty: 65_536.0 / f64::from(n),
+            last_share_at: (n != 5).then(|| ago(u64::from(n * n * n))),
+        })
+        .collect();
+    snapshot.blocks = [(934_101, 70_000, "accepted"), (930_555, 2_300_000, "rejected")]
+        .into_iter()
+        .map(|(height, age, status)| BlockFigures {
+            height,
+            hash_hex: format!("{}{}", "0".repeat(20), "7d4e19c2b6f0".repeat(4).get(..44).unwrap()),
+            worker: format!("{wallet}.garage"),
+            found_at: ago(age),
+            share_difficulty: 1.812e14,
+            coinbase_value_sats: 315_004_220,
+            pool_fee_sats: 6_300_084,
+            worker_payout_sats: 308_704_136,
+            status,
+        })
+        .collect();
+    snapshot.blocks_accepted = 1;
+    snapshot.blocks_errored = 1;
+    snapshot.process = ProcessFigures {
+        threads: 9,
+        rss_bytes: 48_201_728,
+        cpu_percent: 3.214,
+        allocated_bytes: 21_201_728,
+        mapped_bytes: 32_505_856,
+        memory_total_bytes: 16_700_000_000,
+        memory_available_bytes: 11_200_000_000,
+        load1: 0.42,
+        load5: 0.38,
+        load15: 0.35,
+    };
+    snapshot
+}

@@ -1,0 +1,144 @@
+//! What the routes share: the newest snapshot and everything rendered from it, once, as bytes.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tracing::error;
+
+use super::api::Server;
+use super::assets::Assets;
+use super::http::{Body, fingerprint};
+use super::metrics::{self, Format};
+use super::page::{self, Pages};
+use crate::snapshot::{Snapshot, SnapshotCell};
+
+pub struct Site {
+    pub assets: Assets,
+    pub pages: Pages,
+    snapshots: SnapshotCell,
+    newest: RefCell<Option<Rc<Rendered>>>,
+}
+
+impl Site {
+    pub fn new(snapshots: SnapshotCell) -> Self {
+        let assets = Assets::new();
+        let pages = Pages::new(&assets);
+        Self { assets, pages, snapshots, newest: RefCell::new(None) }
+    }
+
+    /// The newest snapshot with what was rendered from it so far. Holding the snapshot keeps its
+    /// address from being used again, so comparing addresses is enough to see a new one.
+    pub fn newest(&self) -> Rc<Rendered> {
+        let snapshot = self.snapshots.load();
+        let mut newest = self.newest.borrow_mut();
+        match &*newest {
+            Some(rendered) if Arc::ptr_eq(&rendered.snapshot, &snapshot) => Rc::clone(rendered),
+            _ => Rc::clone(newest.insert(Rc::new(Rendered::new(snapshot)))),
+        }
+    }
+}
+
+/// Rendered text and its validator.
+#[derive(Clone)]
+pub struct Document {
+    pub body: Body,
+    pub etag: String,
+}
+
+impl From<String> for Document {
+    fn from(text: String) -> Self {
+        Self { etag: format!("\"{}\"", fingerprint(text.as_bytes())), body: text.into() }
+    }
+}
+
+/// One snapshot; each form is rendered when it is first asked for.
+pub struct Rendered {
+    pub snapshot: Arc<Snapshot>,
+    server: Server,
+    json: OnceCell<Option<Document>>,
+    text: OnceCell<Document>,
+    open_metrics: OnceCell<Document>,
+    /// With a placeholder for the pool's host name, which only a request can tell.
+    overview: OnceCell<Option<String>>,
+    /// Finished for the host asked for last: nearly always the only one.
+    overview_of_host: RefCell<Option<(String, Document)>>,
+}
+
+impl Rendered {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            server: Server::new(&snapshot),
+            snapshot,
+            json: OnceCell::new(),
+            text: OnceCell::new(),
+            open_metrics: OnceCell::new(),
+            overview: OnceCell::new(),
+            overview_of_host: RefCell::new(None),
+        }
+    }
+
+    /// None when it could not be rendered, which is logged once per snapshot.
+    pub fn json(&self) -> Option<Document> {
+        let json = self.json.get_or_init(|| match serde_json::to_string(&self.server) {
+            Ok(text) => Some(text.into()),
+            Err(error) => {
+                error!(component = "status", path = "/api/server", %error, "json not rendered");
+                None
+            }
+        });
+        json.clone()
+    }
+
+    pub fn metrics(&self, format: Format) -> Document {
+        let document = match format {
+            Format::Text => &self.text,
+            Format::OpenMetrics => &self.open_metrics,
+        };
+        document.get_or_init(|| metrics::render(&self.server, format).into()).clone()
+    }
+
+    /// The overview as seen by a browser that calls the pool `host`; none as for `json`.
+    pub fn overview(&self, pages: &Pages, host: &str) -> Option<Document> {
+        let template =
+            self.overview.get_or_init(|| match pages.overview(&self.snapshot, &self.server) {
+                Ok(text) => Some(text),
+                Err(error) => {
+                    error!(component = "status", path = "/", %error, "page not rendered");
+                    None
+                }
+            });
+        let template = template.as_ref()?;
+        let mut last = self.overview_of_host.borrow_mut();
+        match &*last {
+            Some((this, document)) if this == host => Some(document.clone()),
+            _ => {
+                let document = Document::from(template.replace(page::HOST_PLACEHOLDER, host));
+                Some(last.insert((host.to_owned(), document)).1.clone())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::sample;
+
+    #[test]
+    fn everything_is_rendered_once_per_snapshot() {
+        let cell = SnapshotCell::new(sample::empty());
+        let site = Site::new(cell.clone());
+        let first = site.newest();
+        assert!(Rc::ptr_eq(&first, &site.newest()));
+        let bytes = |document: Document| document.body.as_bytes().as_ptr();
+        assert_eq!(bytes(first.json().unwrap()), bytes(first.json().unwrap()));
+        assert_eq!(
+            bytes(first.overview(&site.pages, "a").unwrap()),
+            bytes(first.overview(&site.pages, "a").unwrap())
+        );
+        cell.store(sample::busy());
+        assert!(!Rc::ptr_eq(&first, &site.newest()));
+        assert_ne!(first.json().unwrap().etag, site.newest().json().unwrap().etag);
+    }
+}

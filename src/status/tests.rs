@@ -1,0 +1,185 @@
+//! The whole server over a real loopback socket.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::*;
+
+struct Server {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let cell = SnapshotCell::new(sample::busy());
+        let thread = spawn(listener, cell, None, Arc::clone(&stop)).unwrap();
+        Self { address, stop, thread: Some(thread) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Everything the server says to `input` until it closes.
+    fn talk(&self, input: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(input.as_bytes()).unwrap();
+        read_to_end(stream)
+    }
+
+    fn stop(&mut self) -> Duration {
+        let started = Instant::now();
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        started.elapsed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop();
+        }
+    }
+}
+
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn status_lines(text: &str) -> Vec<&str> {
+    let starts = text.match_indices("HTTP/1.1 ");
+    starts.filter_map(|(at, _)| text[at..].lines().next()).collect()
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_on_one_connection() {
+    let server = Server::start();
+    let text = server.talk(
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n\
+         GET /nope HTTP/1.1\r\nHost: x\r\n\r\n\
+         POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello\
+         GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n\
+         GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
+    assert_eq!(
+        status_lines(&text),
+        [
+            "HTTP/1.1 200 OK",
+            "HTTP/1.1 404 Not Found",
+            "HTTP/1.1 405 Method Not Allowed",
+            "HTTP/1.1 200 OK",
+        ]
+    );
+    assert!(text.ends_with("Disallow: /worker\n"));
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let server = Server::start();
+    for path in ["/", "/api/server", "/metrics", "/healthz", "/static/app.js", "/nope"] {
+        let ask = |method: &str| {
+            server
+                .talk(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+        };
+        let (head, get) = (ask("HEAD"), ask("GET"));
+        let (fields, body) = get.split_once("\r\n\r\n").unwrap();
+        let without_date = |text: &str| {
+            text.lines().filter(|l| !l.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(without_date(head.strip_suffix("\r\n\r\n").unwrap()), without_date(fields));
+        assert!(fields.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{path}");
+    }
+}
+
+#[test]
+fn a_connection_is_kept_for_the_next_request() {
+    let server = Server::start();
+    let mut stream = server.connect();
+    for _ in 0..3 {
+        stream.write_all(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut text = String::new();
+        while !text.ends_with("\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            text.push(char::from(byte[0]));
+        }
+        assert!(text.contains("\r\nConnection: keep-alive\r\n"));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_ends_the_connection() {
+    let server = Server::start();
+    for (input, line) in [
+        ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request"),
+        ("{\"id\":1}\n", "HTTP/1.1 400 Bad Request"),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n",
+            "HTTP/1.1 413 Content Too Large",
+        ),
+        ("GET / HTTP/3.0\r\nHost: x\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported"),
+    ] {
+        let text = server.talk(&format!("{input}GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(status_lines(&text), [line]);
+        assert!(text.contains("\r\nConnection: close\r\n"));
+    }
+    // More input than the kernel buffers must not turn the answer into a reset.
+    let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(60 * 1024));
+    assert_eq!(status_lines(&server.talk(&long)), ["HTTP/1.1 431 Request Header Fields Too Large"]);
+}
+
+#[test]
+fn a_waiting_client_hears_100_continue() {
+    let server = Server::start();
+    let mut stream = server.connect();
+    stream
+        .write_all(
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\
+              Content-Length: 2\r\n\r\n",
+        )
+        .unwrap();
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"ok").unwrap();
+    assert!(read_to_end(stream).starts_with("HTTP/1.1 405 "));
+}
+
+#[test]
+fn a_head_that_does_not_end_in_time_is_given_up() {
+    let server = Server::start();
+    let silent = server.connect();
+    let mut slow = server.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    let started = Instant::now();
+    assert_eq!(status_lines(&read_to_end(slow)), ["HTTP/1.1 408 Request Timeout"]);
+    assert_eq!(read_to_end(silent), "");
+    let taken = started.elapsed();
+    assert!(taken > Duration::from_secs(4) && taken < Duration::from_secs(9), "{taken:?}");
+}
+
+#[test]
+fn stopping_closes_idle_connections_at_once_and_lets_the_others_finish() {
+    let mut server = Server::start();
+    let idle = server.connect();
+    let mut busy = server.connect();
+    busy.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").unwrap();
+    // Both are known to the server once it has had time for them.
+    thread::sleep(Duration::from_millis(100));
+    server.stop.store(true, Ordering::Relaxed);
+    assert_eq!(read_to_end(idle), "");
+    busy.write_all(b"\r\n").unwrap();
+    let text = read_to_end(busy);
+    assert!(text.starts_with("HTTP/1.1 200 OK") && text.contains("\r\nConnection: close\r\n"));
+    assert!(server.stop() < STOP_TIMEOUT);
+}

@@ -1,0 +1,41 @@
+//! The real program against a real Bitcoin Core: what an operator and a miner can observe.
+//!
+//! Every test starts its own `bitcoind` (found or built by `scripts/node.sh`) and its own pool,
+//! each in a fresh directory and on free loopback ports, so tests may run side by side. The miner
+//! in here shares no code with the pool: it was written from the protocol's description, and a
+//! mistake would have to be made twice to go unseen.
+//!
+//! | module                                        | what it is                                |
+//! |-----------------------------------------------|-------------------------------------------|
+//! | `poll` `ports` `process` `http`               | tools                                     |
+//! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
+//! | `settings` `pool`                             | the program under test                    |
+//! | `work` `stratum` `miner`                      | a Stratum miner                           |
+//! | `prometheus`                                  | a reader of `/metrics`                    |
+//! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
+//! | `abuse` `refusals` `status`                   | bad clients, bad starts, public figures   |
+
+mod poll;
+mod ports;
+mod process;
+
+mod http;
+mod node;
+mod wallet;
+
+mod pool;
+mod settings;
+
+mod miner;
+mod stratum;
+mod work;
+
+mod prometheus;
+
+mod abuse;
+mod blocks;
+mod outage;
+mod refusals;
+mod shards;
+mod status;
+mod tip;

@@ -1,1 +1,281 @@
-fn main() {}
+//! The daemon: what is started in which order, and stopped in which.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{info, warn};
+
+use gopool::blocks::{Blocks, BlocksPlan};
+use gopool::cli::Flags;
+use gopool::config::{self, Config, ConfigError, RpcAuth};
+use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
+use gopool::node::cookie::{Auth, CookieFile};
+use gopool::node::feed::{self, FeedPlan};
+use gopool::node::rpc::Rpc;
+use gopool::preflight::{NoIoUring, check_io_uring};
+use gopool::snapshot::SnapshotCell;
+use gopool::store::StoreError;
+use gopool::{log, status, store};
+use gopool_shards::executor::{self, ShardPlan, SharedState, bind_shared};
+use gopool_shards::link::{UplinkReceiver, downlink, uplink};
+use gopool_shards::work::address::Network;
+
+/// How long the last changes may take to reach the disk.
+const STORE_STOP_MAX: Duration = Duration::from_secs(15);
+
+/// Why the daemon did not start, or ended by itself. Each kind has its own exit code.
+#[derive(Debug, thiserror::Error)]
+enum Fatal {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    NoIoUring(#[from] NoIoUring),
+    #[error(
+        "the node is on the chain {node:?}, the pool on {}. Start the pool with -network for the \
+         node's chain, or set node.rpc_url to a node of {}.", pool.name(), pool.name()
+    )]
+    WrongChain { node: String, pool: Network },
+    #[error("cannot listen on {address} ({what}): {source}. {}", advice(source))]
+    Listen { what: &'static str, address: String, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "Stop what is using it, or choose another port.",
+        std::io::ErrorKind::PermissionDenied => {
+            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE."
+        }
+        _ => "Check the address in the configuration.",
+    }
+}
+
+impl Fatal {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoIoUring(_) => 3,
+            Self::WrongChain { .. } => 4,
+            Self::Listen { .. } => 5,
+            Self::Config(ConfigError::Address { .. }) => 6,
+            Self::Config(_) | Self::Store(_) | Self::Start(_) => 1,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::from_args();
+    match run(&flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            tracing::error!(component = "startup", error = %fatal, "goPool ends");
+            eprintln!("gopool: {fatal}");
+            ExitCode::from(fatal.exit_code())
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<(), Fatal> {
+    let started = Instant::now();
+    // Everything that can be refused is, before anything is started.
+    let config = config::load(flags)?;
+    check_io_uring()?;
+    let cores = Cores::plan(config.shards);
+    let stratum = bind_shared(config.stratum_listen, cores.shards.len())
+        .map_err(|source| listen_error("stratum", config.stratum_listen, source))?;
+    let status_listener = match config.status_listen {
+        Some(address) => Some(
+            TcpListener::bind(address).map_err(|source| listen_error("status", address, source))?,
+        ),
+        None => None,
+    };
+    // Threads that are started from here on stay on the control core, until they choose another.
+    cores.pin_control();
+    // Signals before threads: all of them inherit that they are handled.
+    let stop = stop_on_signals()?;
+    // Dropped last: it writes what the others have had to say.
+    let _log = log::open(log::LogPlan {
+        folder: config.data_dir.join("logs"),
+        stdout: config.stdout,
+        debug: config.debug,
+    })?;
+    info!(
+        component = "startup",
+        version = env!("CARGO_PKG_VERSION"),
+        network = config.network.name(),
+        rpc = config.rpc_url,
+        shards = cores.shards.len(),
+        sha256d = gopool_shards::sha256d::kernel_name(),
+        "goPool starts"
+    );
+    // The database before whatever could find a block; the page before the node, so that people
+    // can watch it come up.
+    let (writer, restored) = store::open(&config.data_dir)?;
+    let (store, store_thread) = writer.spawn()?;
+    let snapshots = SnapshotCell::new(first_snapshot(&config));
+    let status_stop = Arc::new(AtomicBool::new(false));
+    let status_thread = match status_listener {
+        Some(listener) => {
+            let addr = listener.local_addr()?;
+            let stop = Arc::clone(&status_stop);
+            let thread = status::spawn(listener, snapshots.clone(), cores.control, stop)?;
+            info!(component = "http", %addr, "listening");
+            Some(thread)
+        }
+        None => None,
+    };
+    let rpc = Arc::new(Rpc::new(&config.rpc_url, auth(&config)));
+    let (block_sender, block_events) = unbounded();
+    let blocks = Blocks::spawn(
+        BlocksPlan {
+            payout_address: config.payout_address.clone(),
+            network: config.network,
+            restored: restored.pending,
+        },
+        Arc::clone(&rpc),
+        store,
+        block_sender,
+    )?;
+    // The shards before the feed: the first job finds them waiting.
+    let listeners = stratum.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?;
+    let (shards, uplink) = start_shards(&config, &cores, stratum, started)?;
+    let (node_sender, node_events) = unbounded();
+    let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };
+    feed::spawn(feed_plan, Arc::clone(&rpc), node_sender)?;
+
+    let ended = control::run(ControlPlan {
+        started,
+        rpc,
+        node_events,
+        shards,
+        cores: cores.shards.iter().map(|core| core.unwrap_or_default()).collect(),
+        uplink,
+        listeners,
+        blocks,
+        block_events,
+        found: restored.found,
+        snapshots,
+        stop,
+        config,
+    });
+
+    // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    status_stop.store(true, Ordering::Relaxed);
+    if let Some(thread) = status_thread {
+        let _ = thread.join();
+    }
+    join_within(store_thread, STORE_STOP_MAX);
+    info!(component = "startup", "goPool stopped");
+    match ended {
+        Ended::Stopped => Ok(()),
+        Ended::WrongChain { node, pool } => Err(Fatal::WrongChain { node, pool }),
+    }
+}
+
+/// A disk that takes nothing must not keep the process from ending.
+fn join_within(thread: thread::JoinHandle<()>, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if !thread.is_finished() {
+        warn!(component = "db", "the database has not been written completely");
+    }
+}
+
+fn listen_error(
+    what: &'static str,
+    address: std::net::SocketAddr,
+    source: std::io::Error,
+) -> Fatal {
+    Fatal::Listen { what, address: address.to_string(), source }
+}
+
+fn auth(config: &Config) -> Auth {
+    match &config.rpc_auth {
+        RpcAuth::None => Auth::None,
+        RpcAuth::Cookie(path) => Auth::Cookie(CookieFile::at(path)),
+        RpcAuth::DetectedCookie => Auth::Cookie(CookieFile::detected(config.network)),
+    }
+}
+
+fn start_shards(
+    config: &Config,
+    cores: &Cores,
+    listeners: Vec<TcpListener>,
+    started: Instant,
+) -> std::io::Result<(Vec<ShardEnd>, UplinkReceiver)> {
+    let (up, receiver) = uplink(cores.shards.len());
+    let shared = SharedState::new(started);
+    let settings = Arc::new(config.settings.clone());
+    let mut shards = Vec::new();
+    for (id, (core, listener)) in cores.shards.iter().zip(listeners).enumerate() {
+        let (downlink, down) = downlink();
+        let plan = ShardPlan {
+            id,
+            count: cores.shards.len(),
+            core: *core,
+            listeners: vec![listener],
+            settings: Arc::clone(&settings),
+            shared: shared.clone(),
+        };
+        let handle = executor::spawn(plan, down, up.clone())?;
+        shards.push(ShardEnd { downlink, handle });
+    }
+    Ok((shards, receiver))
+}
+
+/// Which thread runs where. None leaves a thread to the kernel.
+struct Cores {
+    control: Option<usize>,
+    shards: Vec<Option<usize>>,
+}
+
+impl Cores {
+    /// The first core is control's, the others the shards'; when there are more shards than that
+    /// they come round to the first, and a single core is shared.
+    fn plan(configured: usize) -> Self {
+        let cores: Vec<usize> = core_affinity::get_core_ids()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|core| core.id)
+            .collect();
+        let count = match configured {
+            0 => cores.len().saturating_sub(1).max(1),
+            count => count,
+        };
+        let shards = (0..count)
+            .map(|shard| (!cores.is_empty()).then(|| cores[(shard + 1) % cores.len()]))
+            .collect();
+        Self { control: cores.first().copied(), shards }
+    }
+
+    fn pin_control(&self) {
+        if let Some(id) = self.control {
+            core_affinity::set_for_current(core_affinity::CoreId { id });
+        }
+    }
+}
+
+/// The first SIGINT or SIGTERM stops the pool in order; a second one ends it at once.
+fn stop_on_signals() -> std::io::Result<Receiver<()>> {
+    let (sender, stop) = bounded(1);
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            if sender.try_send(()).is_err() {
+                std::process::exit(1);
+            }
+        }
+    })?;
+    Ok(stop)
+}

@@ -1,57 +1,13 @@
-//! The figures of `/api/server` for Prometheus: one description of every metric, and two writers
-//! (Prometheus text 0.0.4 and OpenMetrics 1.0) that follow it. No worker or wallet in any label.
+//! The figures of `/api/server` for Prometheus: one description of every metric, which both text
+//! formats are written from. No worker or wallet in any label.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use super::api::Server;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    OpenMetrics,
-}
-
-impl Format {
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
+use super::api::{Server, Shard};
+use super::exposition::{self, Family, Format, Kind, Sample};
 
 pub fn render(server: &Server, format: Format) -> String {
-    let mut out = String::with_capacity(16 * 1024);
-    for family in families(server) {
-        write_family(&mut out, &family, format);
-    }
-    if format == Format::OpenMetrics {
-        out.push_str("# EOF\n");
-    }
-    out
-}
-
-/// A metric as both formats know it. `name` has no `_total` or `_info`: the writers add them.
-struct Family {
-    kind: Kind,
-    name: &'static str,
-    /// The name's last word, when that is a unit.
-    unit: &'static str,
-    help: &'static str,
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Gauge,
-    Counter,
-    Info,
-}
-
-struct Sample {
-    labels: Vec<(&'static str, String)>,
-    value: f64,
+    exposition::write(&families(server), format)
 }
 
 /// Every metric there is. One that does not apply, such as the job's height before the first job,
@@ -69,7 +25,7 @@ fn families(server: &Server) -> Vec<Family> {
             .collect(),
         ..family(Kind::Counter, name, "", help, Vec::new())
     };
-    let by_shard = |kind, name, help, value: fn(&super::api::Shard) -> u64| Family {
+    let by_shard = |kind, name, help, value: fn(&Shard) -> u64| Family {
         samples: server
             .shards
             .iter()
@@ -339,12 +295,6 @@ fn family(
     Family { kind, name, unit, help, samples }
 }
 
-impl Sample {
-    fn new(label: &'static str, value: &str, count: f64) -> Self {
-        Self { labels: vec![(label, value.to_owned())], value: count }
-    }
-}
-
 fn flag(is_set: bool) -> f64 {
     f64::from(u8::from(is_set))
 }
@@ -352,48 +302,6 @@ fn flag(is_set: bool) -> f64 {
 /// Metrics carry Unix time where JSON carries text.
 fn unix_seconds(rfc3339: &str) -> Option<f64> {
     rfc3339.parse::<jiff::Timestamp>().ok().map(|time| time.as_second() as f64)
-}
-
-/// The formats differ in three points: in OpenMetrics the family of a counter is named without
-/// `_total`, an info metric has its own type, and the unit is stated.
-fn write_family(out: &mut String, family: &Family, format: Format) {
-    let suffix = match family.kind {
-        Kind::Gauge => "",
-        Kind::Counter => "_total",
-        Kind::Info => "_info",
-    };
-    let (described_suffix, kind) = match (format, family.kind) {
-        (Format::OpenMetrics, Kind::Info) => ("", "info"),
-        (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
-        (Format::Text, Kind::Counter) => (suffix, "counter"),
-        (_, Kind::Gauge) | (Format::Text, Kind::Info) => (suffix, "gauge"),
-    };
-    let described = format!("{}{described_suffix}", family.name);
-    line(out, format_args!("# TYPE {described} {kind}"));
-    if format == Format::OpenMetrics && !family.unit.is_empty() {
-        line(out, format_args!("# UNIT {described} {}", family.unit));
-    }
-    // Help texts are ours: without backslash, quote or line end, which would have to be escaped.
-    line(out, format_args!("# HELP {described} {}", family.help));
-    for sample in &family.samples {
-        let mut labels = String::new();
-        for (name, value) in &sample.labels {
-            let separator = if labels.is_empty() { '{' } else { ',' };
-            labels.push_str(&format!("{separator}{name}=\"{}\"", escape(value)));
-        }
-        if !labels.is_empty() {
-            labels.push('}');
-        }
-        line(out, format_args!("{}{suffix}{labels} {}", family.name, sample.value));
-    }
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("writing to a string does not fail");
-}
-
-fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -498,10 +406,5 @@ mod tests {
         for word in ["bc1q", "garage", "worker=", "10.0.0.7"] {
             assert!(!text.contains(word), "{word}");
         }
-    }
-
-    #[test]
-    fn labels_are_escaped() {
-        assert_eq!(escape("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
     }
 }

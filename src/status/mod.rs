@@ -9,6 +9,7 @@
 
 mod api;
 mod assets;
+mod exposition;
 pub mod format;
 mod health;
 mod http;

@@ -336,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn every_figure_of_the_page_exists_in_the_json() {
+        let html = overview(&sample::busy());
+        for part in html.split("data-figure=\"").skip(1) {
+            let (path, rest) = part.split_once('"').unwrap();
+            assert!(!rest.split('<').next().unwrap().contains(format::NOTHING), "{path}");
+        }
+    }
+
+    #[test]
     fn wildcard_listeners_take_the_name_the_browser_used() {
         assert_eq!(address("[::]:3333"), "stratum+tcp://@HOST@:3333");
         assert_eq!(address(":3333"), "stratum+tcp://@HOST@:3333");

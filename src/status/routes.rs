@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::{debug, error};
 
+use super::exposition::Format;
 use super::format;
 use super::health::Health;
 use super::http::{Body, Method, Quality, Request, Response, Status, is_current, quality};
-use super::metrics::Format;
 use super::site::{Document, Rendered, Site};
 
 const HTML: &str = "text/html; charset=utf-8";

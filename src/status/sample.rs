@@ -121,7 +121,7 @@ pub fn busy() -> Snapshot {
         .into_iter()
         .map(|(height, age, status)| BlockFigures {
             height,
-            hash_hex: format!("{}{}", "0".repeat(20), "7d4e19c2b6f0".repeat(4).get(..44).unwrap()),
+            hash_hex: format!("{}{}", "0".repeat(20), &"7d4e19c2b6f0".repeat(4)[..44]),
             worker: format!("{wallet}.garage"),
             found_at: ago(age),
             share_difficulty: 1.812e14,

@@ -8,8 +8,9 @@ use tracing::error;
 
 use super::api::Server;
 use super::assets::Assets;
+use super::exposition::Format;
 use super::http::{Body, fingerprint};
-use super::metrics::{self, Format};
+use super::metrics;
 use super::page::{self, Pages};
 use crate::snapshot::{Snapshot, SnapshotCell};
 

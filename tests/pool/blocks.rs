@@ -12,8 +12,8 @@ use crate::wallet::{AddressKind, Key, Wallet};
 
 const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 /// Transaction counts on both sides of every change in the depth of a small merkle tree, and one
-/// whose block needs a count of more than one byte to be read with care.
-const TRANSACTION_COUNTS: [usize; 10] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 200];
+/// whose block has a transaction count of more than one byte.
+const TRANSACTION_COUNTS: [usize; 10] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 300];
 
 /// What a block's coinbase pays out, in satoshis (`mining.md` §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

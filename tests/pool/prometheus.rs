@@ -1,6 +1,50 @@
-//! A strict reader of Prometheus' text format: what it refuses, a scraper might refuse.
+//! A strict reader of the two formats scrapers take, Prometheus text 0.0.4 and OpenMetrics 1.0:
+//! what it refuses, a scraper might refuse.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format a content type announces.
+    pub fn of(content_type: &str) -> Option<Self> {
+        let (kind, _) = content_type.split_once(';')?;
+        match kind {
+            "text/plain" => Some(Self::Text),
+            "application/openmetrics-text" => Some(Self::OpenMetrics),
+            _ => None,
+        }
+    }
+
+    fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Text => &["counter", "gauge", "histogram", "summary", "untyped"],
+            Self::OpenMetrics => &["counter", "gauge", "histogram", "summary", "info", "unknown"],
+        }
+    }
+
+    /// What a sample's name may have behind the name its `TYPE` stands under, and whether it must.
+    fn suffixes(self, kind: &str) -> (&'static [&'static str], bool) {
+        match (self, kind) {
+            (Self::OpenMetrics, "counter") => (&["_total"], true),
+            (Self::OpenMetrics, "info") => (&["_info"], true),
+            (_, "histogram") => (&["_bucket", "_sum", "_count"], true),
+            (_, "summary") => (&["_sum", "_count"], false),
+            _ => (&[], false),
+        }
+    }
+
+    /// The name the `TYPE` of a sample of this kind stands under.
+    fn family<'a>(self, name: &'a str, kind: &str) -> Option<&'a str> {
+        let (suffixes, required) = self.suffixes(kind);
+        let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+        if required { family } else { family.or(Some(name)) }
+    }
+}
 
 /// A value with its name and labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,25 +55,29 @@ pub struct Sample {
 }
 
 /// Reads a whole exposition, or says what is wrong with it.
-pub fn parse(text: &str) -> Result<Vec<Sample>, String> {
-    if !text.ends_with('\n') {
-        return Err("the last line has no end".to_owned());
-    }
-    let mut types: HashMap<String, String> = HashMap::new();
+pub fn parse(text: &str, format: Format) -> Result<Vec<Sample>, String> {
+    let text = match format {
+        Format::Text if text.ends_with('\n') => text,
+        Format::Text => return Err("the last line has no end".to_owned()),
+        Format::OpenMetrics => {
+            text.strip_suffix("# EOF\n").ok_or_else(|| "it does not end in # EOF".to_owned())?
+        }
+    };
+    let mut types: HashMap<&str, &str> = HashMap::new();
     let mut samples: Vec<Sample> = Vec::new();
     let mut seen = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    for line in text.lines() {
         if let Some(comment) = line.strip_prefix('#') {
-            if let Some((name, kind)) = type_of(comment)? {
-                let known = samples.iter().any(|sample| family(&sample.name, kind) == name);
-                if known || types.insert(name.to_owned(), kind.to_owned()).is_some() {
+            if let Some((name, kind)) = type_of(comment, format)? {
+                let late = samples.iter().any(|s| format.family(&s.name, kind) == Some(name));
+                if late || types.insert(name, kind).is_some() {
                     return Err(format!("TYPE of {name} comes twice or too late"));
                 }
             }
             continue;
         }
         let sample = sample(line).ok_or_else(|| format!("no sample: {line:?}"))?;
-        if !types.iter().any(|(name, kind)| family(&sample.name, kind) == name) {
+        if !types.iter().any(|(name, kind)| format.family(&sample.name, kind) == Some(name)) {
             return Err(format!("{} has no TYPE", sample.name));
         }
         if !seen.insert((sample.name.clone(), sample.labels.clone())) {
@@ -48,28 +96,17 @@ pub fn sum(samples: &[Sample], name: &str) -> Option<f64> {
 }
 
 /// The name and kind of a `TYPE` comment.
-fn type_of(comment: &str) -> Result<Option<(&str, &str)>, String> {
+fn type_of(comment: &str, format: Format) -> Result<Option<(&str, &str)>, String> {
     let mut words = comment.split_whitespace();
     if words.next() != Some("TYPE") {
         return Ok(None);
     }
-    let kinds = ["counter", "gauge", "histogram", "summary", "untyped"];
     match (words.next(), words.next(), words.next()) {
-        (Some(name), Some(kind), None) if is_name(name) && kinds.contains(&kind) => {
+        (Some(name), Some(kind), None) if is_name(name) && format.kinds().contains(&kind) => {
             Ok(Some((name, kind)))
         }
         _ => Err(format!("TYPE is malformed: {comment:?}")),
     }
-}
-
-/// The name a sample's `TYPE` stands under.
-fn family<'a>(name: &'a str, kind: &str) -> &'a str {
-    let suffixes: &[&str] = match kind {
-        "histogram" => &["_bucket", "_sum", "_count"],
-        "summary" => &["_sum", "_count"],
-        _ => &[],
-    };
-    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 fn sample(line: &str) -> Option<Sample> {
@@ -135,7 +172,7 @@ fn is_name(text: &str) -> bool {
 fn a_sample_has_a_name_labels_and_a_value() {
     let text = "# HELP a_total of a\n# TYPE a_total counter\n\
                 a_total{why=\"x\\\"y\",shard=\"0\"} 3\na_total{why=\"z\"} 1e3\n";
-    let samples = parse(text).expect("it is well formed");
+    let samples = parse(text, Format::Text).expect("it is well formed");
     assert_eq!(samples[0].labels["why"], "x\"y");
     assert_eq!(sum(&samples, "a_total"), Some(1003.0));
     assert_eq!(sum(&samples, "b"), None);
@@ -154,6 +191,17 @@ fn what_a_scraper_would_refuse_is_refused() {
         "# TYPE a gauge\na{b=\"c\" 1\n",
         "# TYPE 1a gauge\n1a 1\n",
     ] {
-        assert!(parse(text).is_err(), "{text:?}");
+        assert!(parse(text, Format::Text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn open_metrics_has_names_and_an_end_of_its_own() {
+    let text = "# TYPE a counter\na_total 1\n# TYPE b info\nb_info{c=\"d\"} 1\n# EOF\n";
+    let samples = parse(text, Format::OpenMetrics).expect("it is well formed");
+    assert_eq!(sum(&samples, "a_total"), Some(1.0));
+    assert!(parse(text, Format::Text).is_err(), "the older format names a counter in full");
+    for text in ["# TYPE a counter\na 1\n# EOF\n", "# TYPE a gauge\na 1\n"] {
+        assert!(parse(text, Format::OpenMetrics).is_err(), "{text:?}");
     }
 }

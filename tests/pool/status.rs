@@ -6,7 +6,7 @@ use crate::miner::Miner;
 use crate::node::{Chain, Node, text};
 use crate::poll::until;
 use crate::pool::{Pool, SNAPSHOT_LIMIT};
-use crate::prometheus::{self, Sample};
+use crate::prometheus::{self, Format, Sample};
 use crate::settings::MINER_ADDRESS;
 
 const SHARE_COUNT: u64 = 3;
@@ -162,7 +162,7 @@ fn the_metrics_agree_with_the_server_figures() {
     // The snapshot may be rebuilt between the two requests; nothing else changes any more.
     until("/metrics and /api/server show the same", SNAPSHOT_LIMIT, || {
         let server = pool.api_server();
-        let samples = metrics(&pool, "/metrics", "*/*");
+        let (_, samples) = metrics(&pool, "/metrics", "*/*");
         let differ = SAME_FIGURES.iter().any(|(name, pointer)| {
             let value = prometheus::sum(&samples, name);
             let value = value.unwrap_or_else(|| panic!("no {name} in /metrics"));
@@ -182,21 +182,26 @@ fn total(value: &Value) -> f64 {
 }
 
 #[track_caller]
-fn metrics(pool: &Pool, path: &str, accept: &str) -> Vec<Sample> {
+fn metrics(pool: &Pool, path: &str, accept: &str) -> (Format, Vec<Sample>) {
     let response = pool.get(path, &[("Accept", accept)]);
     assert_eq!(response.status, 200, "{path}");
     let content_type = response.header("content-type").expect("a type");
-    let text = ["text/plain", "application/openmetrics-text"];
-    assert!(text.iter().any(|kind| content_type.starts_with(kind)), "{content_type}");
-    prometheus::parse(&response.body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let format = Format::of(content_type).unwrap_or_else(|| panic!("{path}: {content_type}"));
+    let samples = prometheus::parse(&response.body, format);
+    (format, samples.unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
 #[test]
 fn a_scraper_may_ask_the_server_figures_for_metrics() {
     let (_node, pool, _miner) = scene();
-    for accept in ["text/plain", "application/openmetrics-text"] {
-        let samples = metrics(&pool, "/api/server", accept);
-        assert!(prometheus::sum(&samples, "gopool_shares_accepted_total").is_some());
+    for (accept, expected) in
+        [("text/plain", Format::Text), ("application/openmetrics-text", Format::OpenMetrics)]
+    {
+        for path in ["/api/server", "/metrics"] {
+            let (format, samples) = metrics(&pool, path, accept);
+            assert_eq!(format, expected, "{path} for {accept}");
+            assert!(prometheus::sum(&samples, "gopool_shares_accepted_total").is_some());
+        }
     }
     // What a browser asks for is not that.
     let accept = "text/html,application/json;q=0.9,*/*;q=0.8";

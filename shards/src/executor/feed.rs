@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glommio::timer::sleep;
-use tracing::{debug, error};
+use tracing::debug;
 
-use crate::limits::{ACCEPT_BACKLOG, CLOSE_LINGER};
+use crate::limits::CLOSE_LINGER;
 use crate::link::{DownlinkReceiver, News, Phase};
 use crate::session::notify::Work;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
 use super::connection::Connection;
-use super::{Shard, accept, socket};
+use super::{Shard, accept};
 
 const GOODBYE: &str = "Pool restarting; please reconnect.";
 
@@ -31,10 +31,6 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, listeners: Vec
             }
             News::Phase(Phase::Open) => {
                 for listener in listeners.take().into_iter().flatten() {
-                    if let Err(error) = socket::listen(&listener, ACCEPT_BACKLOG) {
-                        error!(shard = shard.id, %error, "cannot listen");
-                        continue;
-                    }
                     let task = accept::run(Rc::clone(&shard), listener);
                     accepting.push(
                         glommio::spawn_local_into(task, shard.miners)

@@ -31,7 +31,7 @@ use connection::Connection;
 use extranonce::Extranonces;
 use judge::Judge;
 
-pub use socket::bind_shared;
+pub use socket::{bind_shared, listen};
 
 /// What one shard is told when it starts.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub struct ShardPlan {
     pub count: usize,
     /// The CPU it is pinned to; none leaves it to the kernel.
     pub core: Option<usize>,
-    /// Bound by [`bind_shared`]; the shard starts to listen when the first job is there.
+    /// Bound by [`bind_shared`]; the shard accepts from them once control has made them [`listen`]
+    /// and the phase is open.
     pub listeners: Vec<TcpListener>,
     pub settings: Arc<Settings>,
     pub shared: SharedState,
@@ -58,9 +59,9 @@ pub struct SharedState {
     pub started: Instant,
 }
 
-impl Default for SharedState {
-    fn default() -> Self {
-        Self { ids: Arc::default(), admission: Admission::default(), started: Instant::now() }
+impl SharedState {
+    pub fn new(started: Instant) -> Self {
+        Self { ids: Arc::default(), admission: Admission::default(), started }
     }
 }
 

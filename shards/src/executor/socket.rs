@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use crate::limits::ACCEPT_BACKLOG;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Time without traffic before the kernel asks whether the miner is still there, and between two
@@ -43,9 +44,10 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Starts to accept on a socket that [`bind_shared`] bound.
-pub(super) fn listen(listener: &TcpListener, backlog: i32) -> io::Result<()> {
-    SockRef::from(listener).listen(backlog)
+/// Lets connections queue up at a socket that [`bind_shared`] bound; before that the kernel refuses
+/// them.
+pub fn listen(listener: &TcpListener) -> io::Result<()> {
+    SockRef::from(listener).listen(ACCEPT_BACKLOG)
 }
 
 /// Options of a miner's socket. A kernel that refuses one still serves the miner.

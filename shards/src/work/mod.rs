@@ -9,6 +9,7 @@ pub mod header;
 pub mod job;
 pub mod merkle;
 pub mod payout;
+pub mod reader;
 pub mod script;
 pub mod tag;
 pub mod target;

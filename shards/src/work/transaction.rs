@@ -1,6 +1,7 @@
 //! Just enough of a transaction: its two ids, taken from its bytes (`mining.md` §3.1).
 
 use crate::sha256d::{Hash, sha256d};
+use crate::work::reader::{Reader, Truncated};
 
 /// One transaction of a template, checked, with what a job needs of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct Transaction {
 /// Why bytes are no transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
-    #[error("the data ends early")]
-    Truncated,
+    #[error(transparent)]
+    Truncated(#[from] Truncated),
     #[error("{0} bytes follow the end")]
     TrailingBytes(usize),
     #[error("the witness flag is {0:#04x}, only 0x01 is known")]
@@ -67,35 +68,6 @@ impl Transaction {
     }
 }
 
-/// The bytes that are left. Lengths come from the network, so none is believed before it is
-/// there.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], TransactionError> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(TransactionError::Truncated)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn take_sized(&mut self) -> Result<&'a [u8], TransactionError> {
-        let size = self.compact_size()?;
-        self.take(usize::try_from(size).map_err(|_| TransactionError::Truncated)?)
-    }
-
-    fn compact_size(&mut self) -> Result<u64, TransactionError> {
-        let width = match self.take(1)?[0] {
-            small @ 0..=0xfc => return Ok(u64::from(small)),
-            0xfd => 2,
-            0xfe => 4,
-            0xff => 8,
-        };
-        let mut bytes = [0; 8];
-        bytes[..width].copy_from_slice(self.take(width)?);
-        Ok(u64::from_le_bytes(bytes))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +109,7 @@ mod tests {
             for length in 0..data.len() {
                 assert_eq!(
                     Transaction::parse(data[..length].to_vec()),
-                    Err(TransactionError::Truncated),
+                    Err(TransactionError::Truncated(Truncated)),
                     "{length} bytes"
                 );
             }
@@ -155,6 +127,6 @@ mod tests {
         let mut data = vec![1, 0, 0, 0, 1];
         data.extend([0; 36]);
         data.extend([0xff; 9]);
-        assert_eq!(Transaction::parse(data), Err(TransactionError::Truncated));
+        assert_eq!(Transaction::parse(data), Err(TransactionError::Truncated(Truncated)));
     }
 }

@@ -1,0 +1,134 @@
+//! The calls to `submitblock`, and what their answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::node::rpc::{NodeError, Rpc};
+
+/// One attempt; the next comes anyway.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+/// At first there is a race to win; then patience is enough; in the end a node that is away for
+/// days is not to be disturbed.
+const RACE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(100));
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1));
+pub(super) const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// A block to submit once.
+pub(super) struct Attempt {
+    pub(super) hash: String,
+    pub(super) block_hex: Arc<str>,
+}
+
+/// What came of it.
+pub(super) struct Outcome {
+    pub(super) hash: String,
+    pub(super) answer: Answer,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The node has the block, whether it is the best one or not.
+    Accepted,
+    /// The node will never take it, and why.
+    Rejected(String),
+    /// Nobody knows: try again.
+    Unknown(String),
+}
+
+/// Makes calls until no more can come.
+pub(super) fn make_calls(rpc: &Rpc, attempts: &Receiver<Attempt>, outcomes: &Sender<Outcome>) {
+    for Attempt { hash, block_hex } in attempts {
+        let answer = submit(rpc, &hash, &block_hex);
+        if outcomes.send(Outcome { hash, answer }).is_err() {
+            return;
+        }
+    }
+}
+
+/// How long to wait after a failure, `since` the first try.
+pub(super) fn retry_delay(since: Duration) -> Duration {
+    for (until, delay) in [RACE, PATIENCE] {
+        if since < until {
+            return delay;
+        }
+    }
+    DELAY_MAX
+}
+
+fn submit(rpc: &Rpc, hash: &str, block_hex: &str) -> Answer {
+    let result: Result<Option<String>, NodeError> =
+        rpc.call_once("submitblock", json!([block_hex]), ATTEMPT_TIMEOUT);
+    let answer = classify(result);
+    match answer {
+        // Refused, and yet it may be in the chain: by another way, or from an earlier attempt.
+        Answer::Rejected(_) if is_in_best_chain(rpc, hash) => Answer::Accepted,
+        answer => answer,
+    }
+}
+
+/// Source: `submitblock` and `BIP22ValidationResult` in Core's `src/rpc/mining.cpp`.
+fn classify(result: Result<Option<String>, NodeError>) -> Answer {
+    match result {
+        Ok(None) => Answer::Accepted,
+        Ok(Some(text)) => match &*text {
+            "" | "duplicate" => Answer::Accepted,
+            // Stored, but not the best block or not connected yet; the chain will decide.
+            "inconclusive" | "duplicate-inconclusive" => Answer::Accepted,
+            _ => Answer::Rejected(text),
+        },
+        Err(error) if error.is_retryable() => Answer::Unknown(error.to_string()),
+        Err(NodeError::Undecodable { reason, .. }) => Answer::Unknown(reason),
+        Err(error) => Answer::Rejected(error.to_string()),
+    }
+}
+
+fn is_in_best_chain(rpc: &Rpc, hash: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Header {
+        confirmations: i64,
+    }
+    let header: Result<Header, _> =
+        rpc.call_once("getblockheader", json!([hash, true]), CONFIRM_TIMEOUT);
+    header.is_ok_and(|header| header.confirmations >= 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_of_the_node_means_one_thing() {
+        let text = |text: &str| classify(Ok(Some(text.into())));
+        assert_eq!(classify(Ok(None)), Answer::Accepted);
+        for accepted in ["", "duplicate", "inconclusive", "duplicate-inconclusive"] {
+            assert_eq!(text(accepted), Answer::Accepted, "{accepted}");
+        }
+        for rejected in ["high-hash", "bad-txnmrklroot", "duplicate-invalid", "stale-prevblk"] {
+            assert_eq!(text(rejected), Answer::Rejected(rejected.into()));
+        }
+        let method = "submitblock";
+        let refused =
+            |code| classify(Err(NodeError::Refused { method, code, message: "no".into() }));
+        assert!(matches!(refused(-22), Answer::Rejected(_)));
+        assert!(matches!(refused(-28), Answer::Unknown(_)));
+        for status in [500, 503] {
+            let answer = classify(Err(NodeError::Status { method, status }));
+            assert!(matches!(answer, Answer::Unknown(_)));
+        }
+        let gone = NodeError::Unavailable { method, reason: "timeout".into() };
+        assert!(matches!(classify(Err(gone)), Answer::Unknown(_)));
+    }
+
+    #[test]
+    fn a_race_becomes_patience() {
+        assert_eq!(retry_delay(Duration::ZERO), Duration::from_millis(100));
+        assert_eq!(retry_delay(Duration::from_secs(29)), Duration::from_millis(100));
+        assert_eq!(retry_delay(Duration::from_secs(30)), Duration::from_secs(1));
+        assert_eq!(retry_delay(Duration::from_secs(86_400)), DELAY_MAX);
+    }
+}

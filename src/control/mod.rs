@@ -1,0 +1,355 @@
+//! The loop: one thread owns the pool's state; one match, each arm one call. Only here a ring
+//! closes: node → control → shards → control → node.
+
+mod feed_status;
+mod work;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
+use tracing::{error, info, warn};
+
+use gopool_shards::executor::{ShardHandle, listen};
+use gopool_shards::link::{Downlink, Phase, UplinkReceiver};
+use gopool_shards::work::address::Network;
+use gopool_shards::work::template::Template;
+
+use crate::blocks::{BlockEvent, Blocks};
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::node::feed::{ChainInfo, NodeEvent};
+use crate::node::rpc::Rpc;
+use crate::services::system::SystemReader;
+use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell};
+use crate::store::{FoundBlock, Settled};
+use feed_status::FeedStatus;
+use work::WorkBuilder;
+
+/// How often the snapshot is rebuilt.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long stopping shards may take to let their miners go.
+const SHARDS_STOP_MAX: Duration = Duration::from_secs(10);
+/// Found blocks that are kept for those who look.
+const BLOCKS_SHOWN: usize = 100;
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Somebody asked for it.
+    Stopped,
+    /// The node is on another chain than the pool: its work would pay nobody.
+    WrongChain { node: String, pool: Network },
+}
+
+/// A shard as control sees it.
+pub struct ShardEnd {
+    pub downlink: Downlink,
+    pub handle: ShardHandle,
+}
+
+/// Everything the loop is given.
+pub struct ControlPlan {
+    pub config: Config,
+    pub started: Instant,
+    pub rpc: Arc<Rpc>,
+    pub node_events: Receiver<NodeEvent>,
+    pub shards: Vec<ShardEnd>,
+    /// The core of each shard.
+    pub cores: Vec<usize>,
+    pub uplink: UplinkReceiver,
+    /// Copies of the shards' listeners, bound and not listening.
+    pub listeners: Vec<TcpListener>,
+    pub blocks: Blocks,
+    pub block_events: Receiver<BlockEvent>,
+    /// Found in earlier runs, newest first.
+    pub found: Vec<FoundBlock>,
+    pub snapshots: SnapshotCell,
+    pub stop: Receiver<()>,
+}
+
+pub struct Control {
+    config: Config,
+    started: Instant,
+    rpc: Arc<Rpc>,
+    shards: Vec<ShardEnd>,
+    listeners: Vec<TcpListener>,
+    stratum_addresses: Vec<String>,
+    blocks: Blocks,
+    /// Newest first.
+    found: Vec<BlockFigures>,
+    blocks_accepted: u64,
+    blocks_errored: u64,
+    ledger: Ledger,
+    feed: FeedStatus,
+    work: WorkBuilder,
+    system: SystemReader,
+    snapshots: SnapshotCell,
+    is_wrong_chain: bool,
+}
+
+/// Runs the pool until it is stopped.
+pub fn run(plan: ControlPlan) -> Ended {
+    let ControlPlan { node_events, uplink, block_events, stop, .. } = plan;
+    let mut control = Control {
+        work: WorkBuilder::new(&plan.config),
+        config: plan.config,
+        started: plan.started,
+        rpc: plan.rpc,
+        shards: plan.shards,
+        listeners: plan.listeners,
+        stratum_addresses: Vec::new(),
+        blocks: plan.blocks,
+        found: plan.found.iter().map(|record| block_figures(record, "accepted")).collect(),
+        blocks_accepted: 0,
+        blocks_errored: 0,
+        ledger: Ledger::new(&plan.cores),
+        feed: FeedStatus::default(),
+        system: SystemReader::default(),
+        snapshots: plan.snapshots,
+        is_wrong_chain: false,
+    };
+    let ended = control.run(&node_events, &uplink, &block_events, &stop);
+    control.stop(&uplink);
+    ended
+}
+
+impl Control {
+    fn run(
+        &mut self,
+        node_events: &Receiver<NodeEvent>,
+        uplink: &UplinkReceiver,
+        block_events: &Receiver<BlockEvent>,
+        stop: &Receiver<()>,
+    ) -> Ended {
+        let mut next_snapshot = Instant::now();
+        loop {
+            select! {
+                recv(uplink.solved) -> solved => if let Ok(solved) = solved {
+                    self.blocks.submit(solved);
+                },
+                recv(node_events) -> event => if let Ok(event) = event
+                    && let Some(ended) = self.on_node(event)
+                {
+                    return ended;
+                },
+                recv(uplink.reports) -> report => if let Ok(report) = report {
+                    self.ledger.add(report, self.started.elapsed());
+                },
+                recv(block_events) -> event => if let Ok(event) = event {
+                    self.on_block(&event);
+                },
+                recv(stop) -> _ => return Ended::Stopped,
+                default(next_snapshot.saturating_duration_since(Instant::now())) => {}
+            }
+            if Instant::now() >= next_snapshot {
+                self.publish();
+                next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
+            }
+        }
+    }
+
+    fn on_node(&mut self, event: NodeEvent) -> Option<Ended> {
+        match event {
+            NodeEvent::Chain(info) => return self.on_chain(&info),
+            NodeEvent::Template(template) => self.on_template(*template),
+            NodeEvent::FeedError(text) => self.feed.failed(text),
+            NodeEvent::Tip(tip) => self.feed.tip(tip),
+            NodeEvent::RawBlock { arrived_at, bytes, tip } => {
+                self.feed.raw_block(arrived_at, bytes, tip);
+            }
+            NodeEvent::Zmq { address, up } => self.feed.zmq(&address, up),
+        }
+        None
+    }
+
+    fn on_chain(&mut self, info: &ChainInfo) -> Option<Ended> {
+        let network = self.config.network;
+        self.is_wrong_chain = info.network() != Some(network);
+        if !self.is_wrong_chain {
+            return None;
+        }
+        if !self.work.has_job() {
+            return Some(Ended::WrongChain { node: info.chain.clone(), pool: network });
+        }
+        // Miners have work of the right chain in hand; the node may be put right again.
+        let message = "the node has changed to another chain, its work is not handed out";
+        error!(component = "feed", chain = info.chain, network = network.name(), "{message}");
+        self.feed.failed(format!("{message}: {}", info.chain));
+        None
+    }
+
+    fn on_template(&mut self, template: Template) {
+        if self.is_wrong_chain {
+            return;
+        }
+        self.feed.succeeded(self.rpc.label());
+        match self.work.update(template) {
+            Ok(Some(job)) => {
+                for shard in &self.shards {
+                    shard.downlink.send_job(Arc::clone(&job));
+                }
+                self.open_listeners();
+                info!(
+                    component = "feed",
+                    job = job.id,
+                    height = job.height,
+                    transactions = job.transactions.len(),
+                    "new job"
+                );
+            }
+            Ok(None) => {}
+            Err(error) => {
+                warn!(component = "feed", %error, "template cannot be mined");
+                self.feed.failed(error.to_string());
+            }
+        }
+    }
+
+    /// With the first job miners are welcome; until then connecting is refused by the kernel.
+    fn open_listeners(&mut self) {
+        if !self.stratum_addresses.is_empty() {
+            return;
+        }
+        for listener in self.listeners.drain(..) {
+            match listen(&listener).and_then(|()| listener.local_addr()) {
+                Ok(address) => {
+                    let address = address.to_string();
+                    if !self.stratum_addresses.contains(&address) {
+                        self.stratum_addresses.push(address);
+                    }
+                }
+                Err(error) => error!(component = "stratum", %error, "cannot listen"),
+            }
+        }
+        for shard in &self.shards {
+            shard.downlink.send_phase(Phase::Open);
+        }
+        for addr in &self.stratum_addresses {
+            info!(component = "stratum", transport = "tcp", addr, "listening");
+        }
+    }
+
+    fn on_block(&mut self, event: &BlockEvent) {
+        let status = match event.settled {
+            None => "pending",
+            Some(Settled::Submitted) => {
+                self.blocks_accepted += 1;
+                "accepted"
+            }
+            Some(Settled::Rejected) => {
+                self.blocks_errored += 1;
+                "rejected"
+            }
+        };
+        match self.found.iter_mut().find(|known| known.hash_hex == event.record.hash) {
+            Some(known) => known.status = status,
+            None => self.found.insert(0, block_figures(&event.record, status)),
+        }
+        // Those that are pending stay, however many have been found since.
+        while self.found.len() > BLOCKS_SHOWN
+            && let Some(oldest) = self.found.iter().rposition(|block| block.status != "pending")
+        {
+            self.found.remove(oldest);
+        }
+    }
+
+    fn publish(&mut self) {
+        let elapsed = self.started.elapsed();
+        let pending = self.found.iter().filter(|block| block.status == "pending").count();
+        self.snapshots.store(Snapshot {
+            uptime: elapsed,
+            stratum_listeners: self.stratum_addresses.clone(),
+            rpc: self.rpc.figures(),
+            feed: self.feed.figures(),
+            job: self.work.figures(),
+            shares: self.ledger.shares(elapsed),
+            connections: self.ledger.connections(),
+            shards: self.ledger.shards(),
+            workers: self.ledger.workers(),
+            blocks: self.found.clone(),
+            blocks_accepted: self.blocks_accepted,
+            blocks_errored: self.blocks_errored,
+            blocks_pending: pending as u64,
+            process: self.system.read(),
+            ..first_snapshot(&self.config)
+        });
+    }
+
+    /// Producers first: when the shards have ended nothing more can be found; then the blocks.
+    fn stop(self, uplink: &UplinkReceiver) {
+        info!(component = "control", "stopping");
+        // A listener that control still holds would keep the port open.
+        drop(self.listeners);
+        for shard in &self.shards {
+            shard.downlink.send_phase(Phase::Stopping);
+        }
+        let deadline = Instant::now() + SHARDS_STOP_MAX;
+        loop {
+            match uplink.solved.recv_deadline(deadline) {
+                Ok(solved) => self.blocks.submit(solved),
+                // All shards have gone.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    warn!(component = "control", "the shards have not ended in time");
+                    break;
+                }
+            }
+        }
+        self.blocks.stop();
+        for (id, shard) in self.shards.into_iter().enumerate() {
+            let join = thread::spawn(move || shard.handle.join());
+            while !join.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if join.is_finished()
+                && let Ok(Err(error)) = join.join()
+            {
+                error!(component = "control", shard = id, error, "shard failed");
+            }
+        }
+    }
+}
+
+/// What there is to show before anything has happened.
+pub fn first_snapshot(config: &Config) -> Snapshot {
+    Snapshot {
+        built_at: std::time::SystemTime::now(),
+        uptime: Duration::ZERO,
+        version: env!("CARGO_PKG_VERSION"),
+        network: config.network.name(),
+        brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
+        stratum_listeners: Vec::new(),
+        pool_fee_percent: config.job_inputs.payout.fee_percent,
+        rpc: Default::default(),
+        feed: Default::default(),
+        job: None,
+        shares: Default::default(),
+        connections: Default::default(),
+        shards: Vec::new(),
+        workers: Vec::new(),
+        blocks: Vec::new(),
+        blocks_accepted: 0,
+        blocks_errored: 0,
+        blocks_pending: 0,
+        process: Default::default(),
+    }
+}
+
+fn block_figures(record: &FoundBlock, status: &'static str) -> BlockFigures {
+    let found_at =
+        record.timestamp.parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    BlockFigures {
+        height: record.height,
+        hash_hex: record.hash.clone(),
+        worker: record.worker.clone(),
+        found_at: found_at.into(),
+        share_difficulty: record.share_diff,
+        coinbase_value_sats: record.coinbase_value_sats,
+        pool_fee_sats: record.pool_fee_sats,
+        worker_payout_sats: record.worker_payout_sats,
+        status,
+    }
+}

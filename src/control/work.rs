@@ -1,0 +1,78 @@
+//! Templates → jobs: when a template is new work, and what it is compiled with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gopool_shards::work::coinbase::CoinbaseError;
+use gopool_shards::work::job::{Job, JobInputs, JobStamp};
+use gopool_shards::work::template::Template;
+
+use crate::config::Config;
+use crate::entropy::letters_and_digits;
+use crate::snapshot::JobFigures;
+
+/// Makes jobs and remembers the last one.
+pub(super) struct WorkBuilder {
+    inputs: JobInputs,
+    entropy_characters: usize,
+    /// A job of this age is built anew although nothing has changed: on a quiet network miners
+    /// would run out of permitted times.
+    age_max: Duration,
+    next_id: u64,
+    current: Option<Current>,
+}
+
+struct Current {
+    template: Template,
+    job: Arc<Job>,
+    built_at: SystemTime,
+    built: Instant,
+}
+
+impl WorkBuilder {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            inputs: config.job_inputs.clone(),
+            entropy_characters: config.job_entropy,
+            age_max: config.settings.shares.ntime_forward_max / 2,
+            next_id: 0,
+            current: None,
+        }
+    }
+
+    pub(super) fn has_job(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// A job, when the template is not the work that miners have already.
+    pub(super) fn update(&mut self, template: Template) -> Result<Option<Arc<Job>>, CoinbaseError> {
+        if let Some(current) = &self.current
+            && current.template.is_same_work_as(&template)
+            && current.built.elapsed() < self.age_max
+        {
+            return Ok(None);
+        }
+        let built_at = SystemTime::now();
+        let stamp = JobStamp {
+            id: self.next_id,
+            built_at: built_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            entropy: letters_and_digits(self.entropy_characters),
+        };
+        let job = Arc::new(Job::compile(&template, &self.inputs, &stamp)?);
+        self.next_id += 1;
+        self.current =
+            Some(Current { template, job: Arc::clone(&job), built_at, built: Instant::now() });
+        Ok(Some(job))
+    }
+
+    pub(super) fn figures(&self) -> Option<JobFigures> {
+        let Current { job, built_at, .. } = self.current.as_ref()?;
+        Some(JobFigures {
+            height: job.height,
+            transactions: job.transactions.len(),
+            coinbase_value_sats: job.coinbase.value,
+            network_difficulty: job.target.difficulty(),
+            built_at: *built_at,
+        })
+    }
+}

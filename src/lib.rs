@@ -1,0 +1,24 @@
+//! The control core of goPool: it talks to the node, makes the work, keeps what must survive and
+//! shows it. Miners are served by `gopool-shards`.
+//!
+//! ```text
+//! node ──templates──▶ control ──jobs──▶ shards
+//!   ▲                 │  ▲ └─snapshot─▶ status
+//!   └─blocks──────────┘  └──solved, reports── shards
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod log;
+pub mod preflight;
+
+pub mod blocks;
+pub mod control;
+pub mod ledger;
+pub mod node;
+pub mod services;
+pub mod snapshot;
+pub mod status;
+pub mod store;
+
+mod entropy;

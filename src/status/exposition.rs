@@ -1,0 +1,138 @@
+//! Metrics as text, in the two formats scrapers read: Prometheus text 0.0.4 and OpenMetrics 1.0.
+
+use std::fmt::Write as _;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    OpenMetrics,
+}
+
+impl Format {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// A metric as both formats know it. `name` has no `_total` or `_info`: the writers add them.
+pub struct Family {
+    pub kind: Kind,
+    pub name: &'static str,
+    /// The name's last word, when that is a unit.
+    pub unit: &'static str,
+    pub help: &'static str,
+    pub samples: Vec<Sample>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Gauge,
+    Counter,
+    Info,
+}
+
+pub struct Sample {
+    pub labels: Vec<(&'static str, String)>,
+    pub value: f64,
+}
+
+impl Sample {
+    /// With one label.
+    pub fn new(label: &'static str, value: &str, count: f64) -> Self {
+        Self { labels: vec![(label, value.to_owned())], value: count }
+    }
+}
+
+/// All families in order; each is written once, so no name may appear twice.
+pub fn write(families: &[Family], format: Format) -> String {
+    let mut out = String::with_capacity(16 * 1024);
+    for family in families {
+        write_family(&mut out, family, format);
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+/// The formats differ in three points: in OpenMetrics the family of a counter is named without
+/// `_total`, an info metric has its own type, and the unit is stated.
+fn write_family(out: &mut String, family: &Family, format: Format) {
+    let suffix = match family.kind {
+        Kind::Gauge => "",
+        Kind::Counter => "_total",
+        Kind::Info => "_info",
+    };
+    let (described_suffix, kind) = match (format, family.kind) {
+        (Format::OpenMetrics, Kind::Info) => ("", "info"),
+        (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
+        (Format::Text, Kind::Counter) => (suffix, "counter"),
+        (_, Kind::Gauge) | (Format::Text, Kind::Info) => (suffix, "gauge"),
+    };
+    let described = format!("{}{described_suffix}", family.name);
+    line(out, format_args!("# TYPE {described} {kind}"));
+    if format == Format::OpenMetrics && !family.unit.is_empty() {
+        line(out, format_args!("# UNIT {described} {}", family.unit));
+    }
+    // Help texts are ours: without backslash, quote or line end, which would have to be escaped.
+    line(out, format_args!("# HELP {described} {}", family.help));
+    for sample in &family.samples {
+        let mut labels = String::new();
+        for (name, value) in &sample.labels {
+            let separator = if labels.is_empty() { '{' } else { ',' };
+            labels.push_str(&format!("{separator}{name}=\"{}\"", escape(value)));
+        }
+        if !labels.is_empty() {
+            labels.push('}');
+        }
+        line(out, format_args!("{}{suffix}{labels} {}", family.name, sample.value));
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing to a string does not fail");
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_has_its_own_names_for_counters_infos_and_units() {
+        let family =
+            |kind, name, unit, samples| Family { kind, name, unit, help: "Text.", samples };
+        let families = [
+            family(Kind::Info, "a", "", vec![Sample::new("version", "1\"2", 1.0)]),
+            family(Kind::Counter, "b", "", vec![Sample { labels: Vec::new(), value: 7.0 }]),
+            family(Kind::Gauge, "c_seconds", "seconds", vec![Sample::new("x", "y", 0.5)]),
+            family(Kind::Gauge, "d", "", Vec::new()),
+        ];
+        assert_eq!(
+            write(&families, Format::Text),
+            "# TYPE a_info gauge\n# HELP a_info Text.\na_info{version=\"1\\\"2\"} 1\n\
+             # TYPE b_total counter\n# HELP b_total Text.\nb_total 7\n\
+             # TYPE c_seconds gauge\n# HELP c_seconds Text.\nc_seconds{x=\"y\"} 0.5\n\
+             # TYPE d gauge\n# HELP d Text.\n"
+        );
+        assert_eq!(
+            write(&families, Format::OpenMetrics),
+            "# TYPE a info\n# HELP a Text.\na_info{version=\"1\\\"2\"} 1\n\
+             # TYPE b counter\n# HELP b Text.\nb_total 7\n\
+             # TYPE c_seconds gauge\n# UNIT c_seconds seconds\n# HELP c_seconds Text.\n\
+             c_seconds{x=\"y\"} 0.5\n\
+             # TYPE d gauge\n# HELP d Text.\n# EOF\n"
+        );
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(escape("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+    }
+}

@@ -1,0 +1,170 @@
+//! The thread that writes: small changes that wait together go into one transaction.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rusqlite::{Connection, Transaction, params};
+use tracing::{error, info, warn};
+
+use super::{FoundBlock, PendingBlock, Settled};
+
+/// Changes that go into one transaction, at most.
+const GROUP_MAX: usize = 256;
+/// Pause before a transaction that failed is tried again: a full disk, most likely.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// One change. All of them are about found blocks, so none may ever be lost: the queue has no
+/// bound, and what the disk does not take stays in memory and is tried again.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    SavePending(Box<PendingBlock>),
+    Settle { hash_hex: String, settled: Settled, reason: String },
+    RecordFound(Box<FoundBlock>),
+}
+
+/// Where changes are handed in. Cheap to clone; none of its calls waits for the disk.
+#[derive(Clone, Debug)]
+pub struct StoreHandle(Sender<Change>);
+
+impl StoreHandle {
+    /// Writes down a block before it is known whether the node takes it.
+    pub fn save_pending(&self, block: PendingBlock) {
+        self.send(Change::SavePending(Box::new(block)));
+    }
+
+    pub fn settle(&self, hash_hex: &str, settled: Settled, reason: &str) {
+        self.send(Change::Settle {
+            hash_hex: hash_hex.to_owned(),
+            settled,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Records an accepted block, unless one of that hash is recorded already.
+    pub fn record_found(&self, block: FoundBlock) {
+        self.send(Change::RecordFound(Box::new(block)));
+    }
+
+    fn send(&self, change: Change) {
+        if self.0.send(change).is_err() {
+            error!(component = "db", "the writer has ended, a change is lost");
+        }
+    }
+}
+
+/// A database that is open and waits for its thread.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Starts to write. The thread ends, after its last transaction, when every handle is gone.
+    pub fn spawn(self) -> io::Result<(StoreHandle, JoinHandle<()>)> {
+        let (sender, changes) = unbounded();
+        let thread = thread::Builder::new()
+            .name("store".into())
+            .spawn(move || write_all(self.connection, &changes))?;
+        Ok((StoreHandle(sender), thread))
+    }
+}
+
+fn write_all(mut connection: Connection, changes: &Receiver<Change>) {
+    while let Ok(first) = changes.recv() {
+        let mut group = vec![first];
+        group.extend(changes.try_iter().take(GROUP_MAX - 1));
+        while let Err(error) = write_group(&mut connection, &group) {
+            warn!(component = "db", %error, waiting = group.len(), "write failed, trying again");
+            thread::sleep(RETRY_DELAY);
+        }
+    }
+    if let Err(error) = connection.pragma_update(None, "wal_checkpoint", "TRUNCATE") {
+        warn!(component = "db", %error, "checkpoint failed");
+    }
+    info!(component = "db", "database closed");
+}
+
+fn write_group(connection: &mut Connection, group: &[Change]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for change in group {
+        write(&transaction, change)?;
+    }
+    transaction.commit()
+}
+
+fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::SavePending(block) => {
+            // A row that is settled stays so: the same block may be found twice.
+            transaction.execute(
+                "INSERT INTO pending_submissions (submission_key, timestamp_unix, height, hash,
+                     worker, block_hex, rpc_error, rpc_url, payout_addr, status)
+                 VALUES (?1, ?2, ?3, ?1, ?4, ?5, '', ?6, ?7, 'pending')
+                 ON CONFLICT (submission_key) DO NOTHING",
+                params![
+                    block.hash_hex,
+                    block.found_at as i64,
+                    block.height as i64,
+                    block.worker.trim(),
+                    block.block_hex,
+                    block.rpc_url,
+                    block.payout_address,
+                ],
+            )?;
+        }
+        Change::Settle { hash_hex, settled, reason } => {
+            transaction.execute(
+                "UPDATE pending_submissions SET status = ?2, rpc_error = ?3
+                 WHERE submission_key = ?1",
+                params![hash_hex, settled.as_str(), reason.trim()],
+            )?;
+        }
+        Change::RecordFound(block) => {
+            let json = serde_json::to_string(block).expect("its fields are plain");
+            transaction.execute(
+                "INSERT INTO found_blocks_log (created_at_unix, json)
+                 SELECT ?1, ?2 WHERE NOT EXISTS
+                     (SELECT 1 FROM found_blocks_log WHERE json_extract(json, '$.hash') = ?3)",
+                params![unix_now(), json, block.hash],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{found, pending};
+    use super::super::{Settled, open};
+
+    #[test]
+    fn a_found_block_outlives_the_writer_and_is_recorded_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _) = open(folder.path()).unwrap();
+        let (store, thread) = writer.spawn().unwrap();
+        store.save_pending(pending("aa"));
+        store.save_pending(pending("bb"));
+        store.save_pending(pending("cc"));
+        store.settle("bb", Settled::Submitted, "");
+        store.settle("cc", Settled::Rejected, "high-hash");
+        store.record_found(found("bb"));
+        store.record_found(found("bb"));
+        // Found again after it was settled: it stays settled.
+        store.save_pending(pending("bb"));
+        drop(store);
+        thread.join().unwrap();
+        let (_, restored) = open(folder.path()).unwrap();
+        assert_eq!(restored.pending, [pending("aa")]);
+        assert_eq!(restored.found, [found("bb")]);
+    }
+}

@@ -123,7 +123,7 @@ fn worker_figures(name: &str, sums: &WorkerSums) -> WorkerFigures {
         best_difficulty: sums.best_difficulty,
         difficulty: sums.difficulty,
         last_share_at: (sums.last_share_at > 0)
-            .then(|| SystemTime::from(UNIX_EPOCH) + Duration::from_secs(sums.last_share_at)),
+            .then(|| UNIX_EPOCH + Duration::from_secs(sums.last_share_at)),
     }
 }
 

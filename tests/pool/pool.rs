@@ -127,12 +127,13 @@ impl Pool {
         until(what, SNAPSHOT_LIMIT, || wanted(&self.api_server()))
     }
 
-    /// Waits until the found blocks have `hash`.
+    /// Waits until the found blocks have `hash`, which is public in its short form only.
     #[track_caller]
     pub fn await_found(&self, hash: &str) {
+        let short = format!("...{}", &hash[hash.len() - 16..]);
         self.await_server(&format!("{hash} among the found blocks"), |server| {
             let found = server["blocks"]["found"].as_array().expect("blocks.found");
-            found.iter().any(|block| text(&block["hash"]) == hash).then_some(())
+            found.iter().any(|block| text(&block["hash"]) == short).then_some(())
         });
     }
 

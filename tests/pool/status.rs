@@ -142,7 +142,8 @@ fn the_server_figures_count_what_happened() {
     assert_eq!(server["blocks"]["errored"], 0);
     assert_eq!(server["blocks"]["pending"], 0);
     let found = &server["blocks"]["found"][0];
-    assert_eq!(text(&found["hash"]), node.best_block_hash());
+    let best = node.best_block_hash();
+    assert_eq!(text(&found["hash"]), format!("...{}", &best[best.len() - 16..]));
     assert_eq!(found["height"], node.height());
     assert_eq!(server["job"]["height"], node.height() + 1);
     assert_eq!(server["job"]["transactions"], 0);
@@ -164,8 +165,8 @@ fn the_metrics_agree_with_the_server_figures() {
         let server = pool.api_server();
         let (_, samples) = metrics(&pool, "/metrics", "*/*");
         let differ = SAME_FIGURES.iter().any(|(name, pointer)| {
-            let value = prometheus::sum(&samples, name);
-            let value = value.unwrap_or_else(|| panic!("no {name} in /metrics"));
+            // A counter by reason has no sample before its first.
+            let value = prometheus::sum(&samples, name).unwrap_or(0.0);
             value != total(server.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")))
         });
         let counted = server["shares"]["accepted"] == SHARE_COUNT + 1;

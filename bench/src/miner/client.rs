@@ -2,10 +2,10 @@
 
 use super::console::{Console, hash_rate};
 use super::search::{self, Board, Found};
+use super::session;
 use super::session::{Event, Session, SessionError};
-use super::target::Target;
-use super::{hex, session};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use gopool_shards::work::header::display_hex;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -250,8 +250,8 @@ impl Client<'_> {
     }
 
     fn tell_block(&self, found: &Found) {
-        if Target::from_hash(&found.hash) <= found.work.job.block_target {
-            let hash = hex::encode_reversed(&found.hash);
+        if found.work.job.block_target.is_met_by(&found.hash) {
+            let hash = display_hex(&found.hash);
             self.console.say(format_args!("BLOCK {hash} on job {}", found.work.job.id));
         }
     }

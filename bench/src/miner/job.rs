@@ -1,8 +1,10 @@
 //! One job as the pool sent it, and the headers that can be made from it.
 
-use super::hex::{self, HexError};
-use super::target::Target;
-use gopool_shards::sha256d::{Hash, sha256d, sha256d_pair};
+use const_hex::FromHexError;
+use gopool_shards::sha256d::{Hash, sha256d};
+use gopool_shards::work::header::Header;
+use gopool_shards::work::merkle;
+use gopool_shards::work::target::Target;
 use serde_json::Value;
 
 /// A branch longer than this cannot come from a block: 2^16 transactions do not fit into one.
@@ -32,7 +34,7 @@ pub enum JobError {
     #[error("mining.notify: {0} has the wrong type")]
     Type(&'static str),
     #[error("mining.notify: {field} holds {source}")]
-    Hex { field: &'static str, source: HexError },
+    Hex { field: &'static str, source: FromHexError },
     #[error("mining.notify: {0} merkle branches, and a block needs at most {BRANCHES_MAX}")]
     Branches(usize),
     #[error("mining.notify: nbits {0:08x} is no target")]
@@ -50,40 +52,41 @@ impl Job {
         if branches.len() > BRANCHES_MAX {
             return Err(JobError::Branches(branches.len()));
         }
-        let nbits = field("nbits", nbits, hex::decode_u32)?;
+        let nbits = field("nbits", nbits, decode_u32)?;
         Ok(Self {
             id: id.as_str().ok_or(JobError::Type("job id"))?.to_owned(),
-            prev_hash: words_reversed(field("previous hash", prev_hash, hex::decode_array)?),
-            coinb1: field("coinb1", coinb1, hex::decode)?,
-            coinb2: field("coinb2", coinb2, hex::decode)?,
+            prev_hash: words_reversed(field("previous hash", prev_hash, decode_array)?),
+            coinb1: field("coinb1", coinb1, decode_bytes)?,
+            coinb2: field("coinb2", coinb2, decode_bytes)?,
             branches: branches
                 .iter()
-                .map(|branch| field("a merkle branch", branch, hex::decode_array))
+                .map(|branch| field("a merkle branch", branch, decode_array))
                 .collect::<Result<_, _>>()?,
-            version: field("version", version, hex::decode_u32)?,
+            version: field("version", version, decode_u32)?,
             nbits,
-            ntime: field("ntime", ntime, hex::decode_u32)?,
+            ntime: field("ntime", ntime, decode_u32)?,
             clean: clean.as_bool().ok_or(JobError::Type("clean_jobs"))?,
-            block_target: Target::from_nbits(nbits).ok_or(JobError::Bits(nbits))?,
+            block_target: Target::from_bits(nbits).ok_or(JobError::Bits(nbits))?,
         })
     }
 
     /// The merkle root, with these extranonces in the coinbase.
     pub fn merkle_root(&self, extranonce1: &[u8], extranonce2: &[u8]) -> Hash {
         let coinbase = [&self.coinb1[..], extranonce1, extranonce2, &self.coinb2[..]].concat();
-        self.branches.iter().fold(sha256d(&coinbase), |hash, branch| sha256d_pair(&hash, branch))
+        merkle::fold(sha256d(&coinbase), &self.branches)
     }
 
     /// The 80 bytes that are hashed.
     pub fn header(&self, version: u32, merkle_root: &Hash, ntime: u32, nonce: u32) -> [u8; 80] {
-        let mut header = [0; 80];
-        header[..4].copy_from_slice(&version.to_le_bytes());
-        header[4..36].copy_from_slice(&self.prev_hash);
-        header[36..68].copy_from_slice(merkle_root);
-        header[68..72].copy_from_slice(&ntime.to_le_bytes());
-        header[72..76].copy_from_slice(&self.nbits.to_le_bytes());
-        header[76..].copy_from_slice(&nonce.to_le_bytes());
-        header
+        Header {
+            version,
+            prev_hash: self.prev_hash,
+            merkle_root: *merkle_root,
+            time: ntime,
+            bits: self.nbits,
+            nonce,
+        }
+        .serialize()
     }
 
     /// The job's version with `bits` in the places that may be rolled (BIP-0310).
@@ -100,10 +103,23 @@ fn words_reversed(mut hash: Hash) -> Hash {
     hash
 }
 
+/// A number of eight digits, most significant first.
+pub(super) fn decode_u32(text: &str) -> Result<u32, FromHexError> {
+    decode_array(text).map(u32::from_be_bytes)
+}
+
+fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], FromHexError> {
+    const_hex::decode_to_array(text)
+}
+
+fn decode_bytes(text: &str) -> Result<Vec<u8>, FromHexError> {
+    const_hex::decode(text)
+}
+
 fn field<T>(
     field: &'static str,
     value: &Value,
-    decode: impl Fn(&str) -> Result<T, HexError>,
+    decode: impl Fn(&str) -> Result<T, FromHexError>,
 ) -> Result<T, JobError> {
     let text = value.as_str().ok_or(JobError::Type(field))?;
     decode(text).map_err(|source| JobError::Hex { field, source })
@@ -147,10 +163,10 @@ pub(super) mod tests {
     fn check(extranonce2: u32, ntime: u32, bits: u32, nonce: u32, root: &str, header: &str) {
         let job = Job::from_params(&example()).unwrap();
         let merkle_root = job.merkle_root(&[0, 0, 0, 1], &extranonce2.to_be_bytes());
-        assert_eq!(hex::encode(&merkle_root), root);
+        assert_eq!(const_hex::encode(&merkle_root), root);
         let version = job.rolled_version(0x1fff_e000, bits);
         let found = job.header(version, &merkle_root, ntime, nonce);
-        assert_eq!(hex::encode(&found), header);
+        assert_eq!(const_hex::encode(&found), header);
     }
 
     #[test]
@@ -200,7 +216,7 @@ pub(super) mod tests {
         check(4, json!("x"), &JobError::Type("merkle branches"));
         check(4, json!(vec![""; 17]), &JobError::Branches(17));
         check(6, json!("00000000"), &JobError::Bits(0));
-        let source = HexError::Odd(3);
+        let source = FromHexError::OddLength;
         check(2, json!("abc"), &JobError::Hex { field: "coinb1", source });
         assert_eq!(Job::from_params(&example()[..5]), Err(JobError::Count(5)));
     }

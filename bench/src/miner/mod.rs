@@ -9,13 +9,10 @@
 
 mod client;
 mod console;
-mod hex;
 mod job;
 mod search;
 mod session;
-mod target;
 
 pub use client::{MinerError, Options, Totals, run};
 pub use console::Console;
 pub use job::{Job, JobError};
-pub use target::Target;

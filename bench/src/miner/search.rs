@@ -1,9 +1,9 @@
 //! The hashing: threads that search the newest work for hashes under its target.
 
 use super::job::Job;
-use super::target::Target;
 use crossbeam_channel::Sender;
 use gopool_shards::sha256d::{BLOCK_BYTES, Hash, Midstate};
+use gopool_shards::work::target::Target;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -150,7 +150,7 @@ fn search(board: &Board, assignment: &Assignment, index: u64, count: u64, pace: 
                     let nonce = nonce as u32;
                     tail[12..].copy_from_slice(&nonce.to_le_bytes());
                     let hash = midstate.sha256d(&tail);
-                    if Target::from_hash(&hash) <= target {
+                    if target.is_met_by(&hash) {
                         let (work, extranonce2) = (Arc::clone(work), extranonce2.clone());
                         let found = Found { work, extranonce2, nonce, version_bits, hash };
                         // A full channel is waited for: a block is never dropped. A closed one
@@ -250,7 +250,7 @@ mod tests {
                 let root = job.merkle_root(&found.work.extranonce1, &found.extranonce2);
                 let header = job.header(job.version, &root, job.ntime, found.nonce);
                 assert_eq!(gopool_shards::sha256d::sha256d(&header), found.hash);
-                assert!(Target::from_hash(&found.hash) <= found.work.share_target);
+                assert!(found.work.share_target.is_met_by(&found.hash));
             }
             // The threads may be waiting for room in the channel: closing it lets them go.
             drop(found);

@@ -3,10 +3,10 @@
 //! Requests go out one after the other (configure, subscribe, authorize), each when the one before it
 //! is answered; what the pool says of its own accord may come at any time.
 
-use super::hex::{self, HexError};
+use super::job::decode_u32;
 use super::job::{Job, JobError};
 use super::search::{Found, Work};
-use super::target::Target;
+use gopool_shards::work::target::{Target, hash_difficulty};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -125,14 +125,14 @@ impl Session {
         let mut params = json!([
             self.user,
             job.id,
-            hex::encode(&found.extranonce2),
+            const_hex::encode(&found.extranonce2),
             format!("{:08x}", job.ntime),
             format!("{:08x}", found.nonce),
         ]);
         if let (Some(params), true) = (params.as_array_mut(), found.work.version_mask != 0) {
             params.push(Value::String(format!("{:08x}", found.version_bits)));
         }
-        let difficulty = Target::from_hash(&found.hash).difficulty();
+        let difficulty = hash_difficulty(&found.hash);
         let pending = Pending { job_id: job.id.clone(), difficulty, sent_at: now };
         self.pending.insert(id, pending);
         request(id, "mining.submit", &params)
@@ -165,7 +165,7 @@ impl Session {
                     None => ignored(format!("mining.set_difficulty to {first}")),
                 }
             }
-            "mining.set_version_mask" => match first.as_str().map(hex::decode_u32) {
+            "mining.set_version_mask" => match first.as_str().map(decode_u32) {
                 Some(Ok(mask)) => {
                     self.version_mask = mask;
                     Step::default()
@@ -215,7 +215,7 @@ impl Session {
             CONFIGURE_ID => {
                 // A pool that knows no configure answers with an error: then nothing is rolled.
                 self.rolling = result["version-rolling"] == json!(true);
-                let mask = result["version-rolling.mask"].as_str().map(hex::decode_u32);
+                let mask = result["version-rolling.mask"].as_str().map(decode_u32);
                 if let Some(Ok(mask)) = mask {
                     self.version_mask = mask;
                 }
@@ -270,7 +270,7 @@ fn excerpt(line: &str) -> String {
 /// Extranonce1 and the size of extranonce2, or what is wrong with them.
 fn extranonce(extranonce1: &Value, size: &Value) -> Result<(Vec<u8>, usize), String> {
     let text = extranonce1.as_str().ok_or_else(|| format!("extranonce1 is {extranonce1}"))?;
-    let bytes = hex::decode(text).map_err(|error: HexError| format!("extranonce1 has {error}"))?;
+    let bytes = const_hex::decode(text).map_err(|error| format!("extranonce1: {error}"))?;
     let in_range = size.as_u64().filter(|size| (1..=EXTRANONCE2_SIZE_MAX).contains(size));
     let size = in_range.ok_or_else(|| format!("extranonce2 size is {size}"))?;
     Ok((bytes, size as usize))

@@ -1,5 +1,7 @@
 //! 256-bit targets, and the difficulties that stand for them (`mining.md` §9).
 
+use std::cmp::Ordering;
+
 use crate::sha256d::Hash;
 
 /// Hashes a share of difficulty 1 takes on average.
@@ -105,8 +107,7 @@ impl Target {
 
     /// Whether a hash, read as a number, meets this target.
     pub fn is_met_by(&self, hash: &Hash) -> bool {
-        let hash = Self::from_hash(hash);
-        hash.0.iter().rev().le(self.0.iter().rev())
+        Self::from_hash(hash) <= *self
     }
 
     /// Difficulty-1 target ÷ this, rounded to within 1e-15; `f64::MAX` for zero.
@@ -129,6 +130,18 @@ impl Target {
 
     fn byte(&self, index: usize) -> u8 {
         (self.0[index / 8] >> (8 * (index % 8))) as u8
+    }
+}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.iter().rev().cmp(other.0.iter().rev())
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

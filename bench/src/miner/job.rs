@@ -163,10 +163,10 @@ pub(super) mod tests {
     fn check(extranonce2: u32, ntime: u32, bits: u32, nonce: u32, root: &str, header: &str) {
         let job = Job::from_params(&example()).unwrap();
         let merkle_root = job.merkle_root(&[0, 0, 0, 1], &extranonce2.to_be_bytes());
-        assert_eq!(const_hex::encode(&merkle_root), root);
+        assert_eq!(const_hex::encode(merkle_root), root);
         let version = job.rolled_version(0x1fff_e000, bits);
         let found = job.header(version, &merkle_root, ntime, nonce);
-        assert_eq!(const_hex::encode(&found), header);
+        assert_eq!(const_hex::encode(found), header);
     }
 
     #[test]

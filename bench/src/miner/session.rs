@@ -446,7 +446,7 @@ mod tests {
             < {"id":2,"result":null,"error":"busy"}
             ! the pool refused mining.subscribe: busy
             < {"id":2,"result":[[],"zz",4],"error":null}
-            ! the pool's answer to mining.subscribe holds no usable extranonce: extranonce1 has the character 'z', which is not a hex digit
+            ! the pool's answer to mining.subscribe holds no usable extranonce: extranonce1: invalid character 'z' at position 0
             "#,
         );
     }

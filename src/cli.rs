@@ -21,6 +21,9 @@ pub struct Flags {
     /// Stratum listener for this run, such as :3333
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Stratum listener over TLS for this run, such as :4333
+    #[arg(long, value_name = "ADDRESS")]
+    pub stratum_tls: Option<String>,
     /// Status page listener for this run, such as :80
     #[arg(long, value_name = "ADDRESS")]
     pub status: Option<String>,

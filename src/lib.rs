@@ -20,5 +20,6 @@ pub mod services;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod tls;
 
 mod entropy;

@@ -22,8 +22,9 @@ use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring};
 use gopool::snapshot::SnapshotCell;
 use gopool::store::StoreError;
+use gopool::tls::{Certificate, TlsError};
 use gopool::{log, status, store};
-use gopool_shards::executor::{self, ShardPlan, SharedState, bind_shared};
+use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
 use gopool_shards::link::{UplinkReceiver, downlink, uplink};
 use gopool_shards::work::address::Network;
 
@@ -44,6 +45,8 @@ enum Fatal {
     WrongChain { node: String, pool: Network },
     #[error("cannot listen on {address} ({what}): {source}. {}", advice(source))]
     Listen { what: &'static str, address: String, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot start: {0}")]
@@ -67,7 +70,7 @@ impl Fatal {
             Self::WrongChain { .. } => 4,
             Self::Listen { .. } => 5,
             Self::Config(ConfigError::Address { .. }) => 6,
-            Self::Config(_) | Self::Store(_) | Self::Start(_) => 1,
+            Self::Config(_) | Self::Tls(_) | Self::Store(_) | Self::Start(_) => 1,
         }
     }
 }
@@ -90,8 +93,11 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     let config = config::load(flags)?;
     check_io_uring()?;
     let cores = Cores::plan(config.shards);
-    let stratum = bind_shared(config.stratum_listen, cores.shards.len())
-        .map_err(|source| listen_error("stratum", config.stratum_listen, source))?;
+    let certificate = match config.stratum_tls_listen {
+        Some(_) => Some(Certificate::load_or_make(&config.data_dir)?),
+        None => None,
+    };
+    let stratum = bind_stratum(&config, cores.shards.len(), certificate.as_ref())?;
     let status_listener = match config.status_listen {
         Some(address) => Some(
             TcpListener::bind(address).map_err(|source| listen_error("status", address, source))?,
@@ -117,6 +123,9 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         sha256d = gopool_shards::sha256d::kernel_name(),
         "goPool starts"
     );
+    if let Some(certificate) = &certificate {
+        certificate.watch()?;
+    }
     // The database before whatever could find a block; the page before the node, so that people
     // can watch it come up.
     let (writer, restored) = store::open(&config.data_dir)?;
@@ -146,7 +155,8 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         block_sender,
     )?;
     // The shards before the feed: the first job finds them waiting.
-    let listeners = stratum.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?;
+    let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
+    let listeners = stratum.iter().flatten().map(copy).collect::<std::io::Result<_>>()?;
     let (shards, uplink) = start_shards(&config, &cores, stratum, started)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };
@@ -200,6 +210,28 @@ fn listen_error(
     Fatal::Listen { what, address: address.to_string(), source }
 }
 
+/// The ports of each shard: every one has a socket of its own for every address.
+fn bind_stratum(
+    config: &Config,
+    shards: usize,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<Vec<Vec<Port>>, Fatal> {
+    let bind = |what, address| {
+        bind_shared(address, shards).map_err(|source| listen_error(what, address, source))
+    };
+    let plain = bind("stratum", config.stratum_listen)?;
+    let mut ports: Vec<Vec<Port>> =
+        plain.into_iter().map(|listener| vec![Port { listener, tls: None }]).collect();
+    if let (Some(address), Some(certificate)) = (config.stratum_tls_listen, certificate) {
+        let listeners = bind("stratum over TLS", address)?;
+        let tls = certificate.server_config()?;
+        for (ports, listener) in ports.iter_mut().zip(listeners) {
+            ports.push(Port { listener, tls: Some(Arc::clone(&tls)) });
+        }
+    }
+    Ok(ports)
+}
+
 fn auth(config: &Config) -> Auth {
     match &config.rpc_auth {
         RpcAuth::None => Auth::None,
@@ -211,20 +243,20 @@ fn auth(config: &Config) -> Auth {
 fn start_shards(
     config: &Config,
     cores: &Cores,
-    listeners: Vec<TcpListener>,
+    ports: Vec<Vec<Port>>,
     started: Instant,
 ) -> std::io::Result<(Vec<ShardEnd>, UplinkReceiver)> {
     let (up, receiver) = uplink(cores.shards.len());
     let shared = SharedState::new(started);
     let settings = Arc::new(config.settings.clone());
     let mut shards = Vec::new();
-    for (id, (core, listener)) in cores.shards.iter().zip(listeners).enumerate() {
+    for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {
         let (downlink, down) = downlink();
         let plan = ShardPlan {
             id,
             count: cores.shards.len(),
             core: *core,
-            listeners: vec![listener],
+            ports,
             settings: Arc::clone(&settings),
             shared: shared.clone(),
         };

@@ -36,8 +36,8 @@ pub struct Snapshot {
     pub network: &'static str,
     /// Shown to people: `branding.status_brand_name` and `status_tagline`.
     pub brand: Brand,
-    /// `host:port` of every Stratum listener that is open; empty until the first job exists.
-    pub stratum_listeners: Vec<String>,
+    /// Every Stratum listener that is open; empty until the first job exists.
+    pub stratum_listeners: Vec<StratumListener>,
     pub pool_fee_percent: f64,
     pub rpc: RpcFigures,
     pub feed: FeedFigures,
@@ -55,6 +55,13 @@ pub struct Snapshot {
     /// Found and not settled yet: being submitted or waiting for the node.
     pub blocks_pending: u64,
     pub process: ProcessFigures,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StratumListener {
+    /// `host:port`.
+    pub address: String,
+    pub tls: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -139,6 +146,8 @@ pub struct ShareFigures {
 pub struct ConnectionFigures {
     pub open: u64,
     pub authorized: u64,
+    /// Of the open ones, those over TLS.
+    pub tls: u64,
     pub accepted: u64,
     pub refused: u64,
     /// Ended, by reason (`hangup`, `idle`, `line_too_long`, …).

@@ -36,9 +36,15 @@ pub enum Phase {
 pub struct Report {
     pub shard: usize,
     pub sums: Sums,
-    /// Open connections, and those of them that are authorized.
+    pub gauges: Gauges,
+}
+
+/// Open connections of a shard, and how many of them are what.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
     pub connections: u64,
     pub authorized: u64,
+    pub tls: u64,
 }
 
 /// Control's end towards one shard.
@@ -219,7 +225,7 @@ mod tests {
     #[test]
     fn a_full_queue_gives_the_report_back() {
         let (uplink, receiver) = uplink(1);
-        let report = || Report { shard: 0, sums: Sums::default(), connections: 1, authorized: 0 };
+        let report = || Report { shard: 0, sums: Sums::default(), gauges: Gauges::default() };
         for _ in 0..REPORT_QUEUE {
             assert!(matches!(uplink.try_send_report(report()), Sent::Yes));
         }

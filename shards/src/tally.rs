@@ -47,6 +47,10 @@ pub enum CloseReason {
     Idle,
     LineTooLong,
     Malformed,
+    /// It spoke another protocol than its port.
+    Foreign,
+    /// Its TLS was broken.
+    Tls,
     OutboxFull,
     Refused,
     Shutdown,
@@ -59,6 +63,8 @@ impl CloseReason {
             Self::Idle => "idle",
             Self::LineTooLong => "line_too_long",
             Self::Malformed => "malformed",
+            Self::Foreign => "foreign",
+            Self::Tls => "tls",
             Self::OutboxFull => "outbox_full",
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",

@@ -59,6 +59,7 @@ pub(super) fn check(files: Files, flags: &Flags) -> Result<Config, ConfigError> 
         network,
         data_dir: flags.data_dir.clone(),
         stratum_listen: listen_address("server.pool_listen", stratum_listen)?,
+        stratum_tls_listen: stratum_tls_listen(&config, flags)?,
         status_listen: status_listen
             .map(|address| listen_address("server.status_listen", address))
             .transpose()?,
@@ -322,6 +323,21 @@ fn zmq_endpoints(node: &RawNode, flags: &Flags) -> Vec<zmq::Endpoint> {
         return zmq::endpoints(NETWORK_ZMQ, NETWORK_ZMQ);
     }
     zmq::endpoints(hashblock, rawblock)
+}
+
+/// A bare port is one on all interfaces; blank switches Stratum over TLS off.
+fn stratum_tls_listen(
+    config: &RawConfig,
+    flags: &Flags,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    let configured = config.stratum.stratum_tls_listen.as_deref();
+    let text = flags.stratum_tls.as_deref().or(configured).unwrap_or(":4333").trim();
+    let text = match text {
+        "" => return Ok(None),
+        port if !port.contains(':') => format!(":{port}"),
+        address => address.to_owned(),
+    };
+    listen_address("stratum.stratum_tls_listen", &text).map(Some)
 }
 
 /// `host:port`; `:port` means all interfaces, of both IPs where the system has both.

@@ -25,6 +25,8 @@ pub struct Config {
     pub network: Network,
     pub data_dir: PathBuf,
     pub stratum_listen: SocketAddr,
+    /// None when Stratum over TLS is switched off.
+    pub stratum_tls_listen: Option<SocketAddr>,
     /// None when the status server is switched off.
     pub status_listen: Option<SocketAddr>,
     pub brand_name: String,

@@ -32,6 +32,7 @@ pub struct RawBranding {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct RawStratum {
+    pub stratum_tls_listen: Option<String>,
     pub stratum_password_enabled: bool,
     pub stratum_password: String,
 }

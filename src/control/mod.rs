@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::node::feed::{ChainInfo, NodeEvent};
 use crate::node::rpc::Rpc;
 use crate::services::system::SystemReader;
-use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell};
+use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled};
 use feed_status::FeedStatus;
 use work::WorkBuilder;
@@ -60,8 +60,8 @@ pub struct ControlPlan {
     /// The core of each shard.
     pub cores: Vec<usize>,
     pub uplink: UplinkReceiver,
-    /// Copies of the shards' listeners, bound and not listening.
-    pub listeners: Vec<TcpListener>,
+    /// Copies of the shards' listeners, bound and not listening, and whether they speak TLS.
+    pub listeners: Vec<(TcpListener, bool)>,
     pub blocks: Blocks,
     pub block_events: Receiver<BlockEvent>,
     /// Found in earlier runs, newest first.
@@ -75,8 +75,8 @@ pub struct Control {
     started: Instant,
     rpc: Arc<Rpc>,
     shards: Vec<ShardEnd>,
-    listeners: Vec<TcpListener>,
-    stratum_addresses: Vec<String>,
+    listeners: Vec<(TcpListener, bool)>,
+    open_listeners: Vec<StratumListener>,
     blocks: Blocks,
     /// Newest first.
     found: Vec<BlockFigures>,
@@ -100,7 +100,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         rpc: plan.rpc,
         shards: plan.shards,
         listeners: plan.listeners,
-        stratum_addresses: Vec::new(),
+        open_listeners: Vec::new(),
         blocks: plan.blocks,
         found: plan.found.iter().map(|record| block_figures(record, "accepted")).collect(),
         blocks_accepted: 0,
@@ -210,15 +210,15 @@ impl Control {
 
     /// With the first job miners are welcome; until then connecting is refused by the kernel.
     fn open_listeners(&mut self) {
-        if !self.stratum_addresses.is_empty() {
+        if !self.open_listeners.is_empty() {
             return;
         }
-        for listener in self.listeners.drain(..) {
+        for (listener, tls) in self.listeners.drain(..) {
             match listen(&listener).and_then(|()| listener.local_addr()) {
                 Ok(address) => {
-                    let address = address.to_string();
-                    if !self.stratum_addresses.contains(&address) {
-                        self.stratum_addresses.push(address);
+                    let open = StratumListener { address: address.to_string(), tls };
+                    if !self.open_listeners.contains(&open) {
+                        self.open_listeners.push(open);
                     }
                 }
                 Err(error) => error!(component = "stratum", %error, "cannot listen"),
@@ -227,8 +227,9 @@ impl Control {
         for shard in &self.shards {
             shard.downlink.send_phase(Phase::Open);
         }
-        for addr in &self.stratum_addresses {
-            info!(component = "stratum", transport = "tcp", addr, "listening");
+        for StratumListener { address: addr, tls } in &self.open_listeners {
+            let transport = if *tls { "tls" } else { "tcp" };
+            info!(component = "stratum", transport, addr, "listening");
         }
     }
 
@@ -261,7 +262,7 @@ impl Control {
         let pending = self.found.iter().filter(|block| block.status == "pending").count();
         self.snapshots.store(Snapshot {
             uptime: elapsed,
-            stratum_listeners: self.stratum_addresses.clone(),
+            stratum_listeners: self.open_listeners.clone(),
             rpc: self.rpc.figures(),
             feed: self.feed.figures(),
             job: self.work.figures(),

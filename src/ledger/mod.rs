@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use gopool_shards::link::Report;
+use gopool_shards::link::{Gauges, Report};
 use gopool_shards::tally::{Sums, WorkerSums};
 use gopool_shards::work::target::HASHES_PER_DIFFICULTY;
 
@@ -21,7 +21,7 @@ const AWAY_WORKERS_MAX: usize = 1000;
 pub struct Ledger {
     sums: Sums,
     shards: Vec<ShardFigures>,
-    authorized: Vec<u64>,
+    gauges: Vec<Gauges>,
     /// Work accepted, report by report: when, how many shares, of what difficulty together.
     recent: VecDeque<(Duration, u64, f64)>,
 }
@@ -34,7 +34,7 @@ impl Ledger {
         Self {
             sums: Sums::default(),
             shards: cores.iter().enumerate().map(shard).collect(),
-            authorized: vec![0; cores.len()],
+            gauges: vec![Gauges::default(); cores.len()],
             recent: VecDeque::new(),
         }
     }
@@ -42,10 +42,10 @@ impl Ledger {
     /// Adds a report that came `elapsed` after the start.
     pub fn add(&mut self, report: Report, elapsed: Duration) {
         let shard = &mut self.shards[report.shard];
-        shard.connections = report.connections;
+        shard.connections = report.gauges.connections;
         shard.accepted += report.sums.accepted;
         shard.rejected += report.sums.rejected.values().sum::<u64>();
-        self.authorized[report.shard] = report.authorized;
+        self.gauges[report.shard] = report.gauges;
         if report.sums.accepted > 0 {
             self.recent.push_back((elapsed, report.sums.accepted, report.sums.accepted_difficulty));
         }
@@ -79,7 +79,8 @@ impl Ledger {
     pub fn connections(&self) -> ConnectionFigures {
         ConnectionFigures {
             open: self.shards.iter().map(|shard| shard.connections).sum(),
-            authorized: self.authorized.iter().sum(),
+            authorized: self.gauges.iter().map(|gauges| gauges.authorized).sum(),
+            tls: self.gauges.iter().map(|gauges| gauges.tls).sum(),
             accepted: self.sums.connections_accepted,
             refused: self.sums.connections_refused,
             closed: self.sums.connections_closed.clone(),
@@ -135,7 +136,11 @@ mod tests {
     fn report(shard: usize, fill: impl FnOnce(&mut Tally)) -> Report {
         let mut tally = Tally::default();
         fill(&mut tally);
-        Report { shard, sums: tally.take(), connections: 2, authorized: 1 }
+        Report {
+            shard,
+            sums: tally.take(),
+            gauges: Gauges { connections: 2, authorized: 1, tls: 0 },
+        }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -93,6 +93,7 @@ pub struct Shares {
 pub struct Connections {
     pub open: u64,
     pub authorized: u64,
+    pub tls: u64,
     pub accepted: u64,
     pub refused: u64,
     pub closed: BTreeMap<&'static str, u64>,
@@ -177,6 +178,7 @@ impl Server {
             connections: Connections {
                 open: snapshot.connections.open,
                 authorized: snapshot.connections.authorized,
+                tls: snapshot.connections.tls,
                 accepted: snapshot.connections.accepted,
                 refused: snapshot.connections.refused,
                 closed: snapshot.connections.closed.clone(),

@@ -99,6 +99,12 @@ fn families(server: &Server) -> Vec<Family> {
             "Open Stratum connections with an authorized worker.",
             connections.authorized as f64,
         ),
+        gauge(
+            "gopool_connections_tls",
+            "",
+            "Open Stratum connections over TLS.",
+            connections.tls as f64,
+        ),
         counter(
             "gopool_connections_accepted",
             "Stratum connections taken.",

@@ -14,7 +14,7 @@ use super::assets::Assets;
 use super::health::Health;
 use super::http::Status;
 use super::{format, privacy};
-use crate::snapshot::{Snapshot, WorkerFigures};
+use crate::snapshot::{Snapshot, StratumListener, WorkerFigures};
 
 /// Rows of the workers table: the ones with the most work. More would make every page heavy.
 const WORKERS_MAX: usize = 100;
@@ -52,8 +52,7 @@ impl Pages {
         workers.sort_by(|a, b| b.accepted_difficulty.total_cmp(&a.accepted_difficulty));
         let rows: Vec<WorkerRow> =
             workers.iter().take(WORKERS_MAX).map(|worker| WorkerRow::new(worker)).collect();
-        let addresses: Vec<String> =
-            snapshot.stratum_listeners.iter().map(|l| address(l)).collect();
+        let addresses: Vec<String> = snapshot.stratum_listeners.iter().map(address).collect();
         self.0.get_template("overview.html")?.render(context! {
             brand => brand_name(snapshot),
             tagline => snapshot.brand.tagline,
@@ -169,10 +168,11 @@ fn brand_name(snapshot: &Snapshot) -> &str {
 }
 
 /// What a miner enters for the listener `host:port`.
-fn address(listener: &str) -> String {
-    let (host, port) = listener.rsplit_once(':').unwrap_or((listener, ""));
+fn address(listener: &StratumListener) -> String {
+    let (host, port) = listener.address.rsplit_once(':').unwrap_or((&listener.address, ""));
     let host = if EVERY_ADDRESS.contains(&host) { HOST_PLACEHOLDER } else { host };
-    format!("stratum+tcp://{host}:{port}")
+    let scheme = if listener.tls { "stratum+ssl" } else { "stratum+tcp" };
+    format!("{scheme}://{host}:{port}")
 }
 
 /// `figure("shares.hashrate", "hashrate")`: the figure at this path of `/api/server`, formatted,
@@ -269,7 +269,7 @@ mod tests {
             "bc1qw508...7kv8f3t4.garage",
             "3d 4h 5m",
             "stratum+tcp://@HOST@:3333",
-            "stratum+tcp://pool.example:3334",
+            "stratum+ssl://pool.example:3334",
             "Your own block, or nothing",
             "12 s ago",
         ] {
@@ -346,9 +346,10 @@ mod tests {
 
     #[test]
     fn wildcard_listeners_take_the_name_the_browser_used() {
-        assert_eq!(address("[::]:3333"), "stratum+tcp://@HOST@:3333");
-        assert_eq!(address(":3333"), "stratum+tcp://@HOST@:3333");
-        assert_eq!(address("10.1.2.3:3333"), "stratum+tcp://10.1.2.3:3333");
-        assert_eq!(address("[2001:db8::1]:3333"), "stratum+tcp://[2001:db8::1]:3333");
+        let plain = |text: &str| address(&StratumListener { address: text.into(), tls: false });
+        assert_eq!(plain("[::]:3333"), "stratum+tcp://@HOST@:3333");
+        assert_eq!(plain(":3333"), "stratum+tcp://@HOST@:3333");
+        assert_eq!(plain("10.1.2.3:3333"), "stratum+tcp://10.1.2.3:3333");
+        assert_eq!(plain("[2001:db8::1]:3333"), "stratum+tcp://[2001:db8::1]:3333");
     }
 }

@@ -39,7 +39,9 @@ pub fn busy() -> Snapshot {
     snapshot.uptime = Duration::from_secs(273_906);
     snapshot.network = "mainnet";
     snapshot.brand.tagline = "Your own block, or nothing".to_owned();
-    snapshot.stratum_listeners = vec!["0.0.0.0:3333".to_owned(), "pool.example:3334".to_owned()];
+    let listener = |address: &str, tls| StratumListener { address: address.into(), tls };
+    snapshot.stratum_listeners =
+        vec![listener("0.0.0.0:3333", false), listener("pool.example:3334", true)];
     snapshot.rpc = RpcFigures {
         endpoint: "10.0.0.7:8332".to_owned(),
         healthy: true,
@@ -90,6 +92,7 @@ pub fn busy() -> Snapshot {
     snapshot.connections = ConnectionFigures {
         open: 23,
         authorized: 21,
+        tls: 3,
         accepted: 341,
         refused: 4,
         closed: [("hangup", 290), ("idle", 28)].into(),

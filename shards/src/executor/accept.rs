@@ -1,30 +1,32 @@
 //! Listener → admission → connection.
 
-use std::net::TcpListener;
-use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::net::AcceptedTcpStream;
 use glommio::timer::sleep;
-use std::os::fd::AsRawFd;
+use rustls::ServerConfig;
 use tracing::warn;
 
 use crate::session::Session;
 
-use super::connection::{self, Connection};
-use super::{Shard, socket};
+use super::connection::Connection;
+use super::transport::Transport;
+use super::{Port, Shard, serve, socket};
 
 /// Pause after an accept that failed: out of descriptors, most likely, which only time mends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Accepts until the task is dropped.
-pub(super) async fn run(shard: Rc<Shard>, listener: TcpListener) {
+pub(super) async fn run(shard: Rc<Shard>, port: Port) {
+    let Port { listener, tls } = port;
     // SAFETY: the descriptor is owned, open, and given up by `into_raw_fd`.
     let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
     loop {
         match listener.shared_accept().await {
-            Ok(accepted) => admit(&shard, accepted),
+            Ok(accepted) => admit(&shard, accepted, tls.as_ref()),
             Err(error) => {
                 warn!(shard = shard.id, %error, "accept failed");
                 sleep(ACCEPT_RETRY).await;
@@ -34,7 +36,7 @@ pub(super) async fn run(shard: Rc<Shard>, listener: TcpListener) {
     }
 }
 
-fn admit(shard: &Rc<Shard>, accepted: AcceptedTcpStream) {
+fn admit(shard: &Rc<Shard>, accepted: AcceptedTcpStream, tls: Option<&Arc<ServerConfig>>) {
     let stream = accepted.bind_to_executor();
     // SAFETY: the descriptor belongs to `stream`, which outlives this use of it.
     socket::prepare(&unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) });
@@ -43,9 +45,15 @@ fn admit(shard: &Rc<Shard>, accepted: AcceptedTcpStream) {
         shard.tally.borrow_mut().connection_refused();
         return;
     };
+    let transport = match tls.map(|config| Transport::tls(Arc::clone(config))).transpose() {
+        Ok(transport) => transport.unwrap_or(Transport::Plain),
+        Err(error) => return warn!(shard = shard.id, %error, "TLS cannot be spoken"),
+    };
     shard.tally.borrow_mut().connection_accepted();
     let key = shard.connection_key.replace(shard.connection_key.get() + 1);
     let extranonce1 = shard.extranonces.borrow_mut().take();
     let session = Session::new(extranonce1, &settings, shard.now());
-    connection::start(shard, Connection::new(key, stream, session, admitted));
+    let connection = Connection::new(key, stream, transport, session, admitted);
+    shard.connections.borrow_mut().insert(key, Rc::clone(&connection));
+    shard.spawn(serve::run(Rc::clone(shard), connection));
 }

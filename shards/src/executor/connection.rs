@@ -1,39 +1,38 @@
-//! One miner: bytes → lines → requests → session → outbox.
+//! One miner's socket: what is sent to it, what is read from it, and how it ends.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt};
 use glommio::net::TcpStream;
 use glommio::timer::sleep;
 use socket2::SockRef;
-use tracing::debug;
 
 use crate::admission::Admitted;
 use crate::limits::CLOSE_LINGER;
-use crate::link::Sent;
-use crate::session::{Next, Session};
-use crate::share::Solved;
+use crate::session::Session;
 use crate::tally::CloseReason;
-use crate::wire::line::Partial;
-use crate::wire::request::Request;
 
 use super::Shard;
 use super::outbox::Outbox;
+use super::transport::Transport;
 
-/// How long a block waits before it tries control's queue again.
-const SOLVED_RETRY: std::time::Duration = std::time::Duration::from_millis(1);
 /// Bytes a closing connection may still send before it is cut off.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// How often a closing connection looks whether its last bytes have gone.
+const LINGER_POLL: Duration = Duration::from_millis(10);
 
 /// What the tasks of a shard know of one connection.
 pub(super) struct Connection {
     pub(super) key: u64,
     pub(super) session: RefCell<Session>,
+    transport: RefCell<Transport>,
     stream: RefCell<TcpStream>,
     outbox: RefCell<Outbox>,
     /// The task that sends what waits is running.
@@ -41,7 +40,7 @@ pub(super) struct Connection {
     /// Set once, by whoever decides that the connection must end.
     closing: Cell<Option<CloseReason>>,
     /// For itself, so that it can start its own tasks.
-    own: std::rc::Weak<Self>,
+    own: Weak<Self>,
     _admitted: Admitted,
 }
 
@@ -49,12 +48,14 @@ impl Connection {
     pub(super) fn new(
         key: u64,
         stream: TcpStream,
+        transport: Transport,
         session: Session,
         admitted: Admitted,
     ) -> Rc<Self> {
         Rc::new_cyclic(|own| Self {
             key,
             session: RefCell::new(session),
+            transport: RefCell::new(transport),
             stream: RefCell::new(stream),
             outbox: RefCell::default(),
             is_draining: Cell::new(false),
@@ -64,8 +65,37 @@ impl Connection {
         })
     }
 
-    /// Sends `bytes`: at once if nothing waits and the socket takes them, else as soon as it does.
-    pub(super) fn send(&self, bytes: &[u8], shard: &Shard) {
+    pub(super) fn is_tls(&self) -> bool {
+        self.transport.borrow().is_tls()
+    }
+
+    /// Says `text` to the miner.
+    pub(super) fn send(&self, text: &[u8], shard: &Shard) {
+        if !self.is_tls() {
+            self.send_wire(text, shard);
+            return;
+        }
+        let mut wire = Vec::new();
+        self.transport.borrow_mut().seal(text, &mut wire);
+        self.send_wire(&wire, shard);
+    }
+
+    /// Turns received bytes into the miner's text; what TLS answers by itself is sent.
+    pub(super) fn open(
+        &self,
+        received: &[u8],
+        text: &mut Vec<u8>,
+        shard: &Shard,
+    ) -> io::Result<()> {
+        let mut wire = Vec::new();
+        let opened = self.transport.borrow_mut().open(received, text, &mut wire);
+        self.send_wire(&wire, shard);
+        opened
+    }
+
+    /// Sends `bytes` as they are: at once if nothing waits and the socket takes them, else as soon
+    /// as it does.
+    pub(super) fn send_wire(&self, bytes: &[u8], shard: &Shard) {
         if bytes.is_empty() || self.is_cut_off() {
             return;
         }
@@ -86,18 +116,18 @@ impl Connection {
         if !self.is_draining.replace(true)
             && let Some(connection) = self.own.upgrade()
         {
-            spawn(shard, async move { connection.drain().await });
+            shard.spawn(async move { connection.drain().await });
         }
     }
 
     /// How many bytes the socket took without waiting.
-    fn send_now(&self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let stream = self.stream.borrow();
         // SAFETY: the descriptor belongs to `stream`, which is borrowed for as long as it is used.
         let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         match SockRef::from(&descriptor).send_with_flags(bytes, flags) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
         }
     }
@@ -166,6 +196,17 @@ impl Connection {
         self.shutdown(Shutdown::Both);
     }
 
+    pub(super) fn closing(&self) -> Option<CloseReason> {
+        self.closing.get()
+    }
+
+    /// The reader has ended: the first reason that was given stands.
+    pub(super) fn settle_reason(&self, reason: CloseReason) -> CloseReason {
+        let reason = self.closing.get().unwrap_or(reason);
+        self.closing.set(Some(reason));
+        reason
+    }
+
     fn is_cut_off(&self) -> bool {
         matches!(self.closing.get(), Some(CloseReason::Hangup | CloseReason::OutboxFull))
     }
@@ -177,7 +218,8 @@ impl Connection {
         let _ = SockRef::from(&descriptor).shutdown(how);
     }
 
-    async fn read(&self, shard: &Shard) -> std::io::Result<usize> {
+    /// Reads into the shard's buffer; returns how many bytes.
+    pub(super) async fn read(&self, shard: &Shard) -> io::Result<usize> {
         poll_fn(|context| {
             let mut buffer = shard.read_buffer.borrow_mut();
             let mut stream = self.stream.borrow_mut();
@@ -186,11 +228,22 @@ impl Connection {
         .await
     }
 
+    /// Ends the socket: what waits may still go out, for a bounded time.
+    pub(super) async fn finish(&self, shard: &Shard) {
+        if !self.is_cut_off() {
+            let mut goodbye = Vec::new();
+            self.transport.borrow_mut().close(&mut goodbye);
+            self.send_wire(&goodbye, shard);
+            self.linger(shard).or(sleep(CLOSE_LINGER)).await;
+        }
+        self.shutdown(Shutdown::Both);
+    }
+
     /// Lets what waits go out and the miner's last bytes come in: a close with bytes unread is a
     /// reset, which would destroy the answer that explains it.
     async fn linger(&self, shard: &Shard) {
         while self.is_draining.get() {
-            sleep(std::time::Duration::from_millis(10)).await;
+            sleep(LINGER_POLL).await;
         }
         self.shutdown(Shutdown::Write);
         let mut left = LINGER_BYTES_MAX;
@@ -201,132 +254,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// Serves a connection until it ends.
-pub(super) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
-    let reason = serve(&shard, &connection).await;
-    let reason = connection.closing.replace(Some(reason)).unwrap_or(reason);
-    shard.connections.borrow_mut().remove(&connection.key);
-    shard.with_env(&connection, |session, env| session.on_close(env));
-    shard.tally.borrow_mut().connection_closed(reason);
-    if !connection.is_cut_off() {
-        let deadline = sleep(CLOSE_LINGER);
-        connection.linger(&shard).or(deadline).await;
-    }
-    connection.shutdown(Shutdown::Both);
-    let extranonce1 = connection.session.borrow().extranonce1();
-    shard.extranonces.borrow_mut().give_back(extranonce1);
-    debug!(shard = shard.id, reason = reason.label(), "connection closed");
-}
-
-async fn serve(shard: &Rc<Shard>, connection: &Connection) -> CloseReason {
-    let mut partial = Partial::default();
-    loop {
-        let count = match connection.read(shard).await {
-            Ok(0) | Err(_) => return CloseReason::Hangup,
-            Ok(count) => count,
-        };
-        let mut input = Input { shard, connection, solved: Vec::new(), close: None };
-        // The buffer is the shard's: it is given back before anything is waited for.
-        let framed = {
-            let buffer = shard.read_buffer.borrow();
-            partial.feed(&buffer[..count], |line| input.on_line(line))
-        };
-        input.on_end();
-        let Input { solved, close, .. } = input;
-        for block in solved {
-            hand_over(shard, block).await;
-        }
-        if framed.is_err() {
-            return CloseReason::LineTooLong;
-        }
-        if let Some(reason) = close.or(connection.closing.get()) {
-            return reason;
-        }
-        connection.settle_owed_work(shard);
-        schedule_first_work(shard, connection);
-        glommio::yield_if_needed().await;
-    }
-}
-
-/// A block waits for control's queue: nothing found is ever dropped, and nobody else waits.
-async fn hand_over(shard: &Shard, mut solved: Solved) {
-    while let Sent::Full(again) = shard.up.try_send_solved(solved) {
-        solved = again;
-        sleep(SOLVED_RETRY).await;
-    }
-}
-
-fn schedule_first_work(shard: &Shard, connection: &Connection) {
-    if let Some(due) = connection.session.borrow().first_work_due() {
-        let mut queue = shard.first_work_due.borrow_mut();
-        // A connection that talks during its pause is queued once more; the first one counts.
-        queue.push_back((due, connection.key));
-    }
-}
-
-/// The lines of one read, in order.
-struct Input<'a> {
-    shard: &'a Shard,
-    connection: &'a Connection,
-    solved: Vec<Solved>,
-    close: Option<CloseReason>,
-}
-
-impl Input<'_> {
-    /// Whether to go on with the next line.
-    fn on_line(&mut self, line: &[u8]) -> bool {
-        let request = Request::parse(line);
-        let is_submit = request.as_ref().is_ok_and(|request| request.method == "mining.submit");
-        if !is_submit {
-            // Its answer must not overtake those of the submissions before it.
-            self.judge();
-        }
-        let next = self.shard.with_env(self.connection, |session, env| match &request {
-            Ok(request) => session.on_request(request, env),
-            Err(malformed) => session.on_malformed(malformed, env),
-        });
-        match next {
-            Next::Continue => {}
-            Next::Judge(submission) => {
-                self.shard.judge.borrow_mut().push(submission);
-                if self.shard.judge.borrow().is_full() {
-                    self.judge();
-                }
-            }
-            Next::Close(reason) => self.close = Some(reason),
-        }
-        self.close.is_none() && self.connection.closing.get().is_none()
-    }
-
-    fn on_end(&mut self) {
-        self.judge();
-        if self.close.is_none() {
-            self.shard.with_env(self.connection, |session, env| session.on_input_end(env));
-        }
-    }
-
-    fn judge(&mut self) {
-        let mut judge = self.shard.judge.borrow_mut();
-        if judge.is_empty() {
-            return;
-        }
-        self.shard.with_env(self.connection, |session, env| {
-            judge.conclude(|submission, verdict| {
-                self.solved.extend(session.on_verdict(submission, verdict, env));
-            });
-        });
-    }
-}
-
-fn spawn(shard: &Shard, task: impl Future<Output = ()> + 'static) {
-    glommio::spawn_local_into(task, shard.miners).expect("the queue lives with the shard").detach();
-}
-
-/// Starts to serve a connection that has been let in.
-pub(super) fn start(shard: &Rc<Shard>, connection: Rc<Connection>) {
-    let task = run(Rc::clone(shard), Rc::clone(&connection));
-    shard.connections.borrow_mut().insert(connection.key, connection);
-    spawn(shard, task);
 }

@@ -1,6 +1,5 @@
 //! What comes down the link → every session.
 
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +14,12 @@ use crate::tally::CloseReason;
 use crate::wire::reply;
 
 use super::connection::Connection;
-use super::{Shard, accept};
+use super::{Port, Shard, accept};
 
 const GOODBYE: &str = "Pool restarting; please reconnect.";
 
-pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, listeners: Vec<TcpListener>) {
-    let mut listeners = Some(listeners);
+pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Port>) {
+    let mut ports = Some(ports);
     let mut accepting = Vec::new();
     loop {
         match down.recv().await {
@@ -30,8 +29,8 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, listeners: Vec
                 broadcast(&shard).await;
             }
             News::Phase(Phase::Open) => {
-                for listener in listeners.take().into_iter().flatten() {
-                    let task = accept::run(Rc::clone(&shard), listener);
+                for port in ports.take().into_iter().flatten() {
+                    let task = accept::run(Rc::clone(&shard), port);
                     accepting.push(
                         glommio::spawn_local_into(task, shard.miners)
                             .expect("the queue lives with the shard"),

@@ -7,8 +7,10 @@ mod feed;
 mod judge;
 mod outbox;
 mod report;
+mod serve;
 mod socket;
 mod sweep;
+mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -20,8 +22,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 use hashbrown::HashMap;
+use rustls::ServerConfig;
 
 use crate::admission::Admission;
+use crate::limits::READ_BYTES_MAX;
 use crate::link::{DownlinkReceiver, Uplink};
 use crate::session::notify::Work;
 use crate::session::{ConnectionIds, Env, Now};
@@ -42,11 +46,19 @@ pub struct ShardPlan {
     pub count: usize,
     /// The CPU it is pinned to; none leaves it to the kernel.
     pub core: Option<usize>,
-    /// Bound by [`bind_shared`]; the shard accepts from them once control has made them [`listen`]
-    /// and the phase is open.
-    pub listeners: Vec<TcpListener>,
+    pub ports: Vec<Port>,
     pub settings: Arc<Settings>,
     pub shared: SharedState,
+}
+
+/// Where miners come in.
+#[derive(Debug)]
+pub struct Port {
+    /// Bound by [`bind_shared`]; the shard accepts from it once control has made it [`listen`] and
+    /// the phase is open.
+    pub listener: TcpListener,
+    /// Speaks TLS with these keys; none speaks in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// What all shards count together; each connection touches it when it comes and when it goes, no
@@ -112,7 +124,8 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
         first_work_due: RefCell::default(),
         tally: RefCell::default(),
         out: RefCell::default(),
-        read_buffer: RefCell::new(vec![0; crate::limits::READ_BYTES_MAX].into_boxed_slice()),
+        read_buffer: RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice()),
+        text: RefCell::default(),
         judge: RefCell::default(),
         miners,
         up,
@@ -123,7 +136,7 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
     let reports = spawn(chores, boxed(report::run(Rc::clone(&shard))));
     let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
     let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
-    let feed = glommio::spawn_local_into(feed::run(shard, down, plan.listeners), news)
+    let feed = glommio::spawn_local_into(feed::run(shard, down, plan.ports), news)
         .expect("the queue has just been made");
     feed.await;
     for task in [reports, sweeps, first_work] {
@@ -154,6 +167,8 @@ struct Shard {
     out: RefCell<Vec<u8>>,
     /// One for all connections: an idle miner holds no buffer.
     read_buffer: RefCell<Box<[u8]>>,
+    /// Where a TLS miner's text goes once it has been decrypted; likewise for all.
+    text: RefCell<Vec<u8>>,
     judge: RefCell<Judge>,
     miners: glommio::TaskQueueHandle,
     up: Uplink,
@@ -163,6 +178,13 @@ impl Shard {
     fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { elapsed: self.shared.started.elapsed(), unix_seconds: unix.as_secs() }
+    }
+
+    /// Runs a task among those that serve miners.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        glommio::spawn_local_into(task, self.miners)
+            .expect("the queue lives with the shard")
+            .detach();
     }
 
     /// Lets `act` use a connection's session, then sends what it has written.

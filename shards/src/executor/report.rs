@@ -6,22 +6,17 @@ use glommio::timer::sleep;
 use tracing::debug;
 
 use crate::limits::REPORT_INTERVAL;
-use crate::link::{Report, Sent};
+use crate::link::{Gauges, Report, Sent};
 
 use super::Shard;
+use super::connection::Connection;
 
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
         sleep(REPORT_INTERVAL).await;
-        let (connections, authorized) = {
-            let connections = shard.connections.borrow();
-            let authorized =
-                connections.values().filter(|c| c.session.borrow().is_authorized()).count();
-            (connections.len() as u64, authorized as u64)
-        };
         // Taken whole, then sent: no borrow of shard state is alive across an await.
         let sums = shard.tally.borrow_mut().take();
-        let report = Report { shard: shard.id, sums, connections, authorized };
+        let report = Report { shard: shard.id, sums, gauges: gauges(&shard) };
         match shard.up.try_send_report(report) {
             Sent::Yes => {}
             // Nothing is lost: what did not fit goes out with the next report.
@@ -30,4 +25,16 @@ pub(super) async fn run(shard: Rc<Shard>) {
         }
     }
     debug!(shard = shard.id, "report task ended");
+}
+
+fn gauges(shard: &Shard) -> Gauges {
+    let connections = shard.connections.borrow();
+    let count = |is_counted: fn(&Connection) -> bool| {
+        connections.values().filter(|connection| is_counted(connection)).count() as u64
+    };
+    Gauges {
+        connections: connections.len() as u64,
+        authorized: count(|connection| connection.session.borrow().is_authorized()),
+        tls: count(Connection::is_tls),
+    }
 }

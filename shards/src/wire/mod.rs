@@ -1,5 +1,6 @@
 //! Bytes ↔ Stratum messages. It knows nothing of Bitcoin.
 
+pub mod foreign;
 pub mod line;
 pub mod reject;
 pub mod reply;

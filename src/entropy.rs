@@ -1,6 +1,13 @@
-//! Random letters and digits for tags.
+//! Randomness: letters and digits for tags, and a secret for session ids.
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// A secret of this run.
+pub fn secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).expect("the kernel gives randomness once it has booted");
+    secret
+}
 
 /// `count` characters from `A–Z a–z 0–9`, each as likely as any other.
 pub fn letters_and_digits(count: usize) -> String {

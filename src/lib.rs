@@ -22,4 +22,4 @@ pub mod status;
 pub mod store;
 pub mod tls;
 
-mod entropy;
+pub mod entropy;

@@ -23,7 +23,7 @@ use gopool::preflight::{NoIoUring, check_io_uring};
 use gopool::snapshot::SnapshotCell;
 use gopool::store::StoreError;
 use gopool::tls::{Certificate, TlsError};
-use gopool::{log, status, store};
+use gopool::{entropy, log, status, store};
 use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
 use gopool_shards::link::{UplinkReceiver, downlink, uplink};
 use gopool_shards::work::address::Network;
@@ -247,14 +247,13 @@ fn start_shards(
     started: Instant,
 ) -> std::io::Result<(Vec<ShardEnd>, UplinkReceiver)> {
     let (up, receiver) = uplink(cores.shards.len());
-    let shared = SharedState::new(started);
+    let shared = SharedState::new(started, entropy::secret());
     let settings = Arc::new(config.settings.clone());
     let mut shards = Vec::new();
     for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {
         let (downlink, down) = downlink();
         let plan = ShardPlan {
             id,
-            count: cores.shards.len(),
             core: *core,
             ports,
             settings: Arc::clone(&settings),

@@ -48,6 +48,12 @@ pub const SESSION_ID_BYTES_MAX: usize = 64;
 /// Longest request id that is echoed; nothing real comes near it.
 pub const REQUEST_ID_BYTES_MAX: usize = 1024;
 
+/// How long the place of a miner that has gone is kept: its own patience with a share that it could
+/// not send is two minutes (cgminer).
+pub const PARKING_TIME: Duration = Duration::from_secs(300);
+/// Places that are kept at a time; a farm that loses its line comes back to all of them.
+pub const PARKED_SESSIONS_MAX: usize = 1 << 16;
+
 /// Largest `extranonce2_size`: its push must stay a plain length byte (`stratum.md` §14, 27).
 pub const EXTRANONCE2_BYTES_MAX: usize = 16;
 /// Bytes of extranonce1 (`mining.md` §0.1).

@@ -35,6 +35,8 @@ enum Farewell {
     Anything,
     /// It may pass for a request: answered or closed, not left hanging.
     AnswerOrClose,
+    /// An answer a browser can show.
+    Http,
 }
 
 fn offences() -> Vec<(&'static str, Vec<u8>, Farewell)> {
@@ -73,7 +75,7 @@ fn offences() -> Vec<(&'static str, Vec<u8>, Farewell)> {
         ("only NUL bytes", b"\0\0\0\0\n".to_vec(), Farewell::Nothing),
         ("no UTF-8", b"{\"id\":7,\"method\":\"\xff\xfe\"}\n".to_vec(), Farewell::AnswerOrClose),
         ("a batch", b"[{\"id\":7,\"method\":\"mining.ping\"}]\n".to_vec(), Farewell::Nothing),
-        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: pool\r\n\r\n".to_vec(), Farewell::Nothing),
+        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: pool\r\n\r\n".to_vec(), Farewell::Http),
         (
             "a TLS client hello",
             b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x0a".to_vec(),
@@ -112,6 +114,10 @@ fn check_farewell(name: &str, farewell: Farewell, words: &[String]) {
     match farewell {
         Farewell::Anything | Farewell::AnswerOrClose => {}
         Farewell::Nothing => assert!(words.is_empty(), "{name}: the pool said {words:?}"),
+        Farewell::Http => {
+            let status = words.first().map(String::as_str);
+            assert_eq!(status, Some("HTTP/1.1 400 Bad Request\r"), "{name}: {words:?}");
+        }
         Farewell::ParseError(id) => {
             let error = json!([-32700, "parse error", null]);
             let expected = json!({"id": id, "result": null, "error": error});

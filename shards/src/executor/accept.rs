@@ -51,8 +51,7 @@ fn admit(shard: &Rc<Shard>, accepted: AcceptedTcpStream, tls: Option<&Arc<Server
     };
     shard.tally.borrow_mut().connection_accepted();
     let key = shard.connection_key.replace(shard.connection_key.get() + 1);
-    let extranonce1 = shard.extranonces.borrow_mut().take();
-    let session = Session::new(extranonce1, &settings, shard.now());
+    let session = Session::new(&settings, shard.now());
     let connection = Connection::new(key, stream, transport, session, admitted);
     shard.connections.borrow_mut().insert(key, Rc::clone(&connection));
     shard.spawn(serve::run(Rc::clone(shard), connection));

@@ -2,7 +2,6 @@
 
 mod accept;
 mod connection;
-mod extranonce;
 mod feed;
 mod judge;
 mod outbox;
@@ -27,12 +26,12 @@ use rustls::ServerConfig;
 use crate::admission::Admission;
 use crate::limits::READ_BYTES_MAX;
 use crate::link::{DownlinkReceiver, Uplink};
+use crate::session::directory::Directory;
 use crate::session::notify::Work;
-use crate::session::{ConnectionIds, Env, Now};
+use crate::session::{Env, Now};
 use crate::settings::Settings;
 use crate::tally::Tally;
 use connection::Connection;
-use extranonce::Extranonces;
 use judge::Judge;
 
 pub use socket::{bind_shared, listen};
@@ -42,8 +41,6 @@ pub use socket::{bind_shared, listen};
 pub struct ShardPlan {
     /// From 0.
     pub id: usize,
-    /// How many there are: they share the extranonce1 space.
-    pub count: usize,
     /// The CPU it is pinned to; none leaves it to the kernel.
     pub core: Option<usize>,
     pub ports: Vec<Port>,
@@ -65,15 +62,17 @@ pub struct Port {
 /// share ever does.
 #[derive(Clone, Debug)]
 pub struct SharedState {
-    pub ids: Arc<ConnectionIds>,
+    pub directory: Arc<Directory>,
     pub admission: Admission,
     /// The zero of [`Now::elapsed`].
     pub started: Instant,
 }
 
 impl SharedState {
-    pub fn new(started: Instant) -> Self {
-        Self { ids: Arc::default(), admission: Admission::default(), started }
+    /// `secret` makes session ids that nobody can guess.
+    pub fn new(started: Instant, secret: [u8; 32]) -> Self {
+        let directory = Arc::new(Directory::new(Some(secret)));
+        Self { directory, admission: Admission::default(), started }
     }
 }
 
@@ -117,7 +116,6 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
         id: plan.id,
         settings: RefCell::new(plan.settings),
         shared: plan.shared,
-        extranonces: RefCell::new(Extranonces::new(plan.id, plan.count)),
         work: RefCell::new(None),
         connections: RefCell::default(),
         connection_key: Cell::new(0),
@@ -155,7 +153,6 @@ struct Shard {
     id: usize,
     settings: RefCell<Arc<Settings>>,
     shared: SharedState,
-    extranonces: RefCell<Extranonces>,
     work: RefCell<Option<Arc<Work>>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     connection_key: Cell<u64>,
@@ -203,7 +200,7 @@ impl Shard {
                 now: self.now(),
                 settings: &settings,
                 work: work.as_ref(),
-                ids: &self.shared.ids,
+                directory: &self.shared.directory,
                 tally: &mut self.tally.borrow_mut(),
                 out: &mut out,
             },

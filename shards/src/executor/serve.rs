@@ -28,8 +28,6 @@ pub(super) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
     shard.with_env(&connection, |session, env| session.on_close(env));
     shard.tally.borrow_mut().connection_closed(reason);
     connection.finish(&shard).await;
-    let extranonce1 = connection.session.borrow().extranonce1();
-    shard.extranonces.borrow_mut().give_back(extranonce1);
     debug!(shard = shard.id, reason = reason.label(), "connection closed");
 }
 

@@ -44,6 +44,13 @@ impl Difficulty {
         }
     }
 
+    /// The miner has come back on a new connection: it must be told again.
+    pub(super) fn resumed(mut self) -> Self {
+        self.announced = None;
+        self.assigned = true;
+        self
+    }
+
     pub(super) fn current(&self) -> f64 {
         self.current
     }
@@ -93,7 +100,7 @@ impl Session {
         }
         self.difficulty.suggested = true;
         self.assign_primed(value, env);
-        if self.subscribed {
+        if self.is_subscribed() {
             self.announce_difficulty(env);
         }
         self.hurry_first_work(env);

@@ -11,7 +11,6 @@ use crate::wire::reject::{CODE_OTHER, CODE_UNAUTHORIZED};
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::Request;
 use crate::work::address::{script_for, wallet_of};
-use crate::work::base58;
 use crate::work::header::display_hex;
 use crate::work::job::VERSION_MASK;
 use crate::work::target::Target;
@@ -23,7 +22,7 @@ use super::{Env, Next, Payee, Session};
 impl Session {
     pub(super) fn subscribe(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
         let id = request.id;
-        if self.subscribed {
+        if self.is_subscribed() {
             reply::failure(env.out, id, Failed::Null, CODE_OTHER, "already subscribed");
             return Next::Continue;
         }
@@ -34,11 +33,14 @@ impl Session {
         }
         self.client_id = client_id.trim().to_owned();
         let sequence = self.sequence(env);
-        self.session_id = match request.params.string(1) {
-            Some(brought) if is_session_id(&brought) => brought.trim().to_owned(),
-            _ => base58::counter(sequence - 1),
-        };
-        self.subscribed = true;
+        let brought = request.params.string(1).filter(|text| is_session_id(text));
+        let brought = brought.as_deref().map(str::trim);
+        let (place, parked) = env.directory.enter(sequence, brought, env.now.elapsed);
+        if let Some(parked) = parked {
+            self.difficulty = parked.difficulty.resumed();
+            self.jobs = parked.jobs;
+        }
+        let place = self.place.insert(place);
         self.subscribed_in_this_read = true;
 
         let methods: &[&str] = if env.settings.ckpool_emulate {
@@ -52,8 +54,8 @@ impl Session {
             ]
         };
         let tuples: Vec<(&str, &str)> =
-            methods.iter().map(|method| (*method, &*self.session_id)).collect();
-        let extranonce1 = const_hex::encode(self.extranonce1);
+            methods.iter().map(|method| (*method, &*place.session_id)).collect();
+        let extranonce1 = const_hex::encode(place.extranonce1);
         reply::result(env.out, id, &(tuples, extranonce1, env.settings.extranonce2_size));
         if self.wants_set_extranonce {
             self.announce_extranonce(env);
@@ -101,7 +103,7 @@ impl Session {
         }
         self.schedule_first_work(env);
         match hint {
-            Some(hint) if self.subscribed => self.apply_suggestion(hint, env),
+            Some(hint) if self.is_subscribed() => self.apply_suggestion(hint, env),
             Some(hint) => self.difficulty.hint_after_subscribe(hint),
             None => {}
         }
@@ -122,7 +124,7 @@ impl Session {
     }
 
     fn sequence(&mut self, env: &Env<'_>) -> u64 {
-        *self.sequence.get_or_insert_with(|| env.ids.next())
+        *self.sequence.get_or_insert_with(|| env.directory.next_sequence())
     }
 
     /// The answer comes before everything it causes: some firmware reads one line and no more.
@@ -160,10 +162,10 @@ impl Session {
             }
         }
         reply::result(env.out, request.id, &result);
-        if rolls && self.subscribed {
+        if rolls && self.is_subscribed() {
             self.announce_version_mask(env);
         }
-        if opts_in && self.subscribed {
+        if opts_in {
             self.announce_extranonce(env);
         }
         self.hurry_first_work(env);
@@ -192,13 +194,15 @@ impl Session {
     pub(super) fn extranonce_subscribe(&mut self, request: &Request<'_>, env: &mut Env<'_>) {
         self.wants_set_extranonce = true;
         reply::success(env.out, request.id);
-        if self.subscribed {
-            self.announce_extranonce(env);
-        }
+        self.announce_extranonce(env);
     }
 
+    /// Tells a subscribed client what it has been told before: it asked for that.
     fn announce_extranonce(&self, env: &mut Env<'_>) {
-        let extranonce1 = const_hex::encode(self.extranonce1);
+        let Some(place) = &self.place else {
+            return;
+        };
+        let extranonce1 = const_hex::encode(place.extranonce1);
         let params = (extranonce1, env.settings.extranonce2_size);
         reply::notification(env.out, "mining.set_extranonce", &params);
     }

@@ -3,6 +3,7 @@
 //! for byte.
 
 mod difficulty;
+pub mod directory;
 mod handshake;
 mod hint;
 mod jobs;
@@ -12,10 +13,9 @@ mod seen;
 mod submit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::limits::{EXTRANONCE1_BYTES, FIRST_WORK_DELAY};
+use crate::limits::FIRST_WORK_DELAY;
 use crate::settings::Settings;
 use crate::share::{Solved, Verdict};
 use crate::tally::{CloseReason, Tally};
@@ -23,6 +23,7 @@ use crate::wire::reject::CODE_METHOD_NOT_FOUND;
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
 use difficulty::Difficulty;
+use directory::{Directory, Parked, Place};
 use jobs::NotifiedJobs;
 use notify::Work;
 use rolling::Rolling;
@@ -36,24 +37,13 @@ pub struct Now {
     pub unix_seconds: u64,
 }
 
-/// Numbers that are unique in the process, whatever shard asks.
-#[derive(Debug, Default)]
-pub struct ConnectionIds(AtomicU64);
-
-impl ConnectionIds {
-    /// Connection sequences start at 1: the connection id is base-58 of sequence − 1.
-    fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
 /// What a session may look at and write to while it handles one event.
 pub struct Env<'a> {
     pub now: Now,
     pub settings: &'a Settings,
     /// The newest work, when there is any.
     pub work: Option<&'a Arc<Work>>,
-    pub ids: &'a ConnectionIds,
+    pub directory: &'a Directory,
     pub tally: &'a mut Tally,
     /// Bytes for this miner, in order.
     pub out: &'a mut Vec<u8>,
@@ -91,12 +81,11 @@ enum FirstWork {
 /// One connection's side of the Stratum protocol.
 #[derive(Debug)]
 pub struct Session {
-    extranonce1: [u8; EXTRANONCE1_BYTES],
     /// Process-wide number, given at the first subscribe or authorize.
     sequence: Option<u64>,
-    session_id: String,
+    /// Given by the subscribe.
+    place: Option<Place>,
     client_id: String,
-    subscribed: bool,
     payee: Option<Arc<Payee>>,
     wants_set_extranonce: bool,
     /// It has configured or suggested something, so it does not wait to negotiate more.
@@ -112,13 +101,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(extranonce1: [u8; EXTRANONCE1_BYTES], settings: &Settings, now: Now) -> Self {
+    pub fn new(settings: &Settings, now: Now) -> Self {
         Self {
-            extranonce1,
             sequence: None,
-            session_id: String::new(),
+            place: None,
             client_id: String::new(),
-            subscribed: false,
             payee: None,
             wants_set_extranonce: false,
             has_negotiated: false,
@@ -217,23 +204,36 @@ impl Session {
         self.conclude(submission, verdict, env)
     }
 
-    /// The connection has ended.
+    /// The connection has ended. A miner that had work may come back to it.
     pub fn on_close(&mut self, env: &mut Env<'_>) {
-        if let Some(payee) = self.payee.take() {
+        let payee = self.payee.take();
+        if let Some(payee) = &payee {
             env.tally.leave(&payee.name);
         }
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let parked = (payee.is_some() && self.jobs.last().is_some()).then(|| Parked {
+            extranonce1: place.extranonce1,
+            difficulty: std::mem::replace(
+                &mut self.difficulty,
+                Difficulty::new(&env.settings.difficulty),
+            ),
+            jobs: std::mem::take(&mut self.jobs),
+        });
+        env.directory.leave(place, parked, env.now.elapsed);
     }
 
     pub fn is_authorized(&self) -> bool {
         self.payee.is_some()
     }
 
-    pub fn extranonce1(&self) -> [u8; EXTRANONCE1_BYTES] {
-        self.extranonce1
+    fn is_subscribed(&self) -> bool {
+        self.place.is_some()
     }
 
     fn is_ready(&self) -> bool {
-        self.subscribed && self.payee.is_some()
+        self.is_subscribed() && self.payee.is_some()
     }
 
     /// Subscribed and authorized: decides when the first work goes out. A client that has said

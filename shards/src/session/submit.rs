@@ -98,6 +98,7 @@ impl Session {
     fn check(&mut self, request: &Request<'_>, env: &Env<'_>) -> Result<Submission, Reject> {
         let rules = &env.settings.shares;
         let fields = Fields::parse(&request.params, rules)?;
+        let extranonce1 = self.place.as_ref().map(|place| place.extranonce1).unwrap_or_default();
         let mut policy = self.check_worker(&fields.worker, rules)?;
 
         let last = self.jobs.last().cloned();
@@ -156,7 +157,7 @@ impl Session {
         }
         Ok(Submission {
             id: SmallVec::from_slice(request.id.as_bytes()),
-            extranonce1: self.extranonce1,
+            extranonce1,
             extranonce2,
             ntime,
             nonce,

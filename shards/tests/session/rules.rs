@@ -466,3 +466,54 @@ fn silence_ends_a_connection_and_a_ping_keeps_it() {
         "#,
     );
 }
+
+#[test]
+fn a_miner_that_comes_back_goes_on_where_it_was() {
+    let mut pool = Pool::with_secret_ids(easy());
+    pool.play(
+        r#"
+        > {"id":1,"method":"mining.subscribe","params":["cgminer/4.12.0"]}
+        < {"id":1,"result":[[["mining.notify","$S"]],"00000001",4],"error":null}
+        > {"id":2,"method":"mining.authorize","params":["W.rig1","x"]}
+        < {"id":2,"result":true,"error":null}
+        +250ms
+        < {"id":null,"method":"mining.set_difficulty","params":[0.009]}
+        < {"id":null,"method":"mining.notify","params":["1-1",…,true]}
+        > {"id":3,"method":"mining.submit","params":["W.rig1","1-1","00000001","662307b7","00000001"]}
+        < {"id":3,"result":false,"error":[23,…]}
+        reconnect
+        +60s
+        > {"id":1,"method":"mining.subscribe","params":["cgminer/4.12.0","$S"]}
+        < {"id":1,"result":[[["mining.notify","$S"]],"00000001",4],"error":null}
+        > {"id":2,"method":"mining.authorize","params":["W.rig1","x"]}
+        < {"id":2,"result":true,"error":null}
+        +250ms
+        < {"id":null,"method":"mining.set_difficulty","params":[0.009]}
+        < {"id":null,"method":"mining.notify","params":["1-2",…,true]}
+        > {"id":5,"method":"mining.submit","params":["W.rig1","1-1","00000000","662307b7","01953508"]}
+        < {"id":5,"result":true,"error":null}
+        > {"id":6,"method":"mining.submit","params":["W.rig1","1-1","00000001","662307b7","00000001"]}
+        < {"id":6,"result":false,"error":[22,"duplicate share",null]}
+        reconnect
+        +300s
+        closed
+        reconnect
+        > {"id":1,"method":"mining.subscribe","params":["cgminer/4.12.0","$S"]}
+        < {"id":1,"result":[[["mining.notify",…]],"00000002",4],"error":null}
+        "#,
+    );
+}
+
+#[test]
+fn nobody_takes_the_place_of_a_miner_that_is_there() {
+    let mut pool = Pool::with_secret_ids(defaults());
+    pool.play(
+        r#"
+        > {"id":1,"method":"mining.subscribe","params":["x/1","1-0123456789abcdef"]}
+        < {"id":1,"result":[[["mining.notify","$S"]],"00000001",4],"error":null}
+        reconnect
+        > {"id":1,"method":"mining.subscribe","params":["x/1","$S"]}
+        < {"id":1,"result":[[["mining.notify",…]],"00000002",4],"error":null}
+        "#,
+    );
+}

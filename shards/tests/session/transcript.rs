@@ -9,15 +9,18 @@
 //! | `! tip`    | control sends a job on a new tip                               |
 //! | `+250ms`   | time passes (`ms` or `s`)                                      |
 //! | `closed`   | the pool has ended the connection                              |
+//! | `reconnect`| the miner hangs up and comes back on a new connection          |
 //!
-//! `W` in quotes stands for a wallet. Everything the pool says must stand in the transcript.
+//! `W` in quotes stands for a wallet, `$S` for a session id: the pool's, wherever it first says one.
+//! Everything the pool says must stand in the transcript.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gopool_shards::session::directory::Directory;
 use gopool_shards::session::notify::Work;
-use gopool_shards::session::{ConnectionIds, Env, Next, Now, Session};
+use gopool_shards::session::{Env, Next, Now, Session};
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy};
 use gopool_shards::share::{self, Solved, Verdict};
 use gopool_shards::tally::{CloseReason, Tally};
@@ -126,12 +129,14 @@ pub struct Pool {
     template: Template,
     jobs: u64,
     work: Option<Arc<Work>>,
-    ids: ConnectionIds,
+    directory: Directory,
     pub tally: Tally,
     now: Now,
     session: Session,
     said: VecDeque<String>,
     pub closed: Option<CloseReason>,
+    /// What `$S` stands for.
+    session_id: Option<String>,
     pub solved: Vec<Solved>,
 }
 
@@ -140,20 +145,28 @@ impl Pool {
         Self::with_template(settings, template())
     }
 
+    /// With session ids as in production, which nobody can guess.
+    pub fn with_secret_ids(settings: Settings) -> Self {
+        let mut pool = Self::new(settings);
+        pool.directory = Directory::new(Some([7; 32]));
+        pool
+    }
+
     pub fn with_template(settings: Settings, template: Template) -> Self {
         let now = Now { elapsed: Duration::from_secs(1000), unix_seconds: 1_713_571_770 };
-        let session = Session::new([0, 0, 0, 1], &settings, now);
+        let session = Session::new(&settings, now);
         let mut pool = Self {
             settings,
             template,
             jobs: 0,
             work: None,
-            ids: ConnectionIds::default(),
+            directory: Directory::new(None),
             tally: Tally::default(),
             now,
             session,
             said: VecDeque::new(),
             closed: None,
+            session_id: None,
             solved: Vec::new(),
         };
         pool.build_job();
@@ -166,12 +179,12 @@ impl Pool {
         let mut lines =
             transcript.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
         while let Some(line) = lines.next() {
-            let line = line.replace("\"W", &format!("\"{WALLET}"));
+            let line = self.with_names(line);
             if let Some(text) = line.strip_prefix("> ") {
                 self.expect_silence(&line);
                 let mut read = format!("{text}\n");
                 while let Some(more) = lines.peek().and_then(|next| next.strip_prefix(">> ")) {
-                    read += &more.replace("\"W", &format!("\"{WALLET}"));
+                    read += &self.with_names(more);
                     read.push('\n');
                     lines.next();
                 }
@@ -180,9 +193,13 @@ impl Pool {
                 let Some(said) = self.said.pop_front() else {
                     panic!("the pool says nothing, not {expected}");
                 };
+                let expected = &self.learn_session_id(expected, &said);
                 assert!(matches(expected, &said), "the pool says\n  {said}\nnot\n  {expected}");
             } else if line == "closed" {
                 assert!(self.closed.is_some(), "the connection is still open");
+            } else if line == "reconnect" {
+                self.expect_silence(&line);
+                self.reconnect();
             } else if line == "! job" {
                 self.expect_silence(&line);
                 let fewer = self.template.transactions.iter().skip(1).cloned().collect();
@@ -250,6 +267,33 @@ impl Pool {
         }
     }
 
+    fn reconnect(&mut self) {
+        self.with_env(|session, env| {
+            session.on_close(env);
+            None
+        });
+        self.session = Session::new(&self.settings, self.now);
+        self.closed = None;
+    }
+
+    fn with_names(&self, line: &str) -> String {
+        let line = line.replace("\"W", &format!("\"{WALLET}"));
+        match &self.session_id {
+            Some(session_id) => line.replace("$S", session_id),
+            None => line,
+        }
+    }
+
+    fn learn_session_id(&mut self, expected: &str, said: &str) -> String {
+        if let Some((before, _)) = expected.split_once("$S")
+            && let Some(rest) = said.strip_prefix(before)
+            && let Some((session_id, _)) = rest.split_once('"')
+        {
+            self.session_id = Some(session_id.to_owned());
+        }
+        self.with_names(expected)
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now.elapsed += time;
         self.now.unix_seconds += time.as_secs();
@@ -282,7 +326,7 @@ impl Pool {
                 now: self.now,
                 settings: &self.settings,
                 work: self.work.as_ref(),
-                ids: &self.ids,
+                directory: &self.directory,
                 tally: &mut self.tally,
                 out: &mut out,
             },

@@ -48,6 +48,13 @@ pub const SESSION_ID_BYTES_MAX: usize = 64;
 /// Longest request id that is echoed; nothing real comes near it.
 pub const REQUEST_ID_BYTES_MAX: usize = 1024;
 
+/// Between two explanations of a low share on one connection: each costs a few dozen hashes.
+pub const EXPLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Miners of one shard that are asked to come back in the same second when the pool stops.
+pub const RECONNECTS_PER_SECOND: usize = 250;
+/// How long a miner is asked to wait before it comes back, at most.
+pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(120);
+
 /// How long the place of a miner that has gone is kept: its own patience with a share that it could
 /// not send is two minutes (cgminer).
 pub const PARKING_TIME: Duration = Duration::from_secs(300);

@@ -15,6 +15,8 @@ pub struct Sums {
     pub accepted_difficulty: f64,
     /// By [`Reject::label`].
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Low shares whose cause is known, by the cause.
+    pub mistakes: BTreeMap<&'static str, u64>,
     pub best_difficulty: f64,
     pub connections_accepted: u64,
     pub connections_refused: u64,
@@ -99,6 +101,10 @@ impl Tally {
         }
     }
 
+    pub fn mistake(&mut self, label: &'static str) {
+        *self.sums.mistakes.entry(label).or_default() += 1;
+    }
+
     pub fn join(&mut self, worker: &Arc<str>) {
         self.worker(worker).connections += 1;
     }
@@ -148,6 +154,7 @@ impl Sums {
         self.connections_accepted += later.connections_accepted;
         self.connections_refused += later.connections_refused;
         add_counts(&mut self.rejected, later.rejected);
+        add_counts(&mut self.mistakes, later.mistakes);
         add_counts(&mut self.connections_closed, later.connections_closed);
         for (name, sums) in later.workers {
             match self.workers.entry(name) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use glommio::timer::sleep;
 use tracing::debug;
 
-use crate::limits::CLOSE_LINGER;
+use crate::limits::{CLOSE_LINGER, RECONNECT_WAIT_MAX, RECONNECTS_PER_SECOND};
 use crate::link::{DownlinkReceiver, News, Phase};
 use crate::session::notify::Work;
 use crate::tally::CloseReason;
@@ -55,9 +55,12 @@ async fn broadcast(shard: &Rc<Shard>) {
 }
 
 async fn say_goodbye(shard: &Rc<Shard>) {
-    let mut goodbye = Vec::new();
-    reply::show_message(&mut goodbye, GOODBYE);
-    for connection in all(shard) {
+    for (number, connection) in all(shard).into_iter().enumerate() {
+        let mut goodbye = Vec::new();
+        reply::show_message(&mut goodbye, GOODBYE);
+        // Not all in the same second: the next pool on this port would drown.
+        let wait = (1 + number / RECONNECTS_PER_SECOND) as u64;
+        reply::reconnect(&mut goodbye, wait.min(RECONNECT_WAIT_MAX.as_secs()));
         connection.send(&goodbye, shard);
         connection.close(CloseReason::Shutdown);
         glommio::yield_if_needed().await;

@@ -61,6 +61,11 @@ impl Difficulty {
         (now.saturating_sub(changed_at) <= PREVIOUS_DIFFICULTY_GRACE).then_some(value)
     }
 
+    /// The difficulty before the last change, however long ago.
+    pub(super) fn before(&self) -> Option<f64> {
+        self.previous.map(|(value, _)| value)
+    }
+
     /// The first that asks sets the floor.
     pub(super) fn set_floor(&mut self, floor: f64) {
         self.floor.get_or_insert(floor);

@@ -106,6 +106,11 @@ impl NotifiedJobs {
         self.recent.back().map(|recent| &recent.notified)
     }
 
+    /// All jobs that take shares, oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Notified> {
+        self.recent.iter().map(|recent| &recent.notified)
+    }
+
     pub(super) fn find(&mut self, id: &str) -> Option<Found<'_>> {
         if let Some(recent) = self.recent.iter_mut().rev().find(|recent| recent.notified.has_id(id))
         {

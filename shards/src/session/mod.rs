@@ -4,6 +4,7 @@
 
 mod difficulty;
 pub mod directory;
+mod explain;
 mod handshake;
 mod hint;
 mod jobs;
@@ -24,6 +25,8 @@ use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
 use difficulty::Difficulty;
 use directory::{Directory, Parked, Place};
+use explain::Explainer;
+pub use explain::Mistake;
 use jobs::NotifiedJobs;
 use notify::Work;
 use rolling::Rolling;
@@ -98,6 +101,7 @@ pub struct Session {
     first_work: FirstWork,
     last_line_at: Duration,
     accepted: u64,
+    explainer: Explainer,
 }
 
 impl Session {
@@ -116,6 +120,7 @@ impl Session {
             first_work: FirstWork::Waiting,
             last_line_at: now.elapsed,
             accepted: 0,
+            explainer: Explainer::default(),
         }
     }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use tracing::info;
 
 use crate::limits::{EXTRANONCE2_BYTES_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
 use crate::settings::{Freshness, SharePolicy};
 use crate::share::{self, Candidate, Solved, Verdict};
 use crate::wire::reject::Reject;
-use crate::wire::reply;
+use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Params, Request};
 use crate::work::target::SHARE_TOLERANCE;
 
@@ -40,15 +41,7 @@ pub struct Submission {
 impl Submission {
     /// Appends the coinbase that was hashed, without witness.
     pub fn write_coinbase(&self, out: &mut Vec<u8>) {
-        let Notified { job, payee, sequence, .. } = &self.notified;
-        share::write_coinbase(
-            out,
-            job,
-            &payee.script,
-            *sequence,
-            self.extranonce1,
-            &self.extranonce2,
-        );
+        self.write(&self.notified, &self.extranonce2, out);
     }
 
     /// What is hashed, around a coinbase that [`Self::write_coinbase`] wrote.
@@ -60,6 +53,34 @@ impl Submission {
             ntime: self.ntime,
             nonce: self.nonce,
         }
+    }
+
+    /// The difficulty it must have.
+    pub(super) fn difficulty(&self) -> f64 {
+        self.notified.difficulty
+    }
+
+    /// Appends the coinbase that would be hashed for another job with the same extranonces.
+    pub(super) fn write_coinbase_of(&self, other: &Notified, out: &mut Vec<u8>) {
+        self.write(other, &self.extranonce2, out);
+    }
+
+    /// The same with the bytes of extranonce2 the other way round.
+    pub(super) fn write_swapped_coinbase(&self, out: &mut Vec<u8>) {
+        let swapped: SmallVec<[u8; 8]> = self.extranonce2.iter().rev().copied().collect();
+        self.write(&self.notified, &swapped, out);
+    }
+
+    pub(super) fn coinb2_bytes(&self) -> usize {
+        let Notified { job, payee, .. } = &self.notified;
+        let mut suffix = Vec::new();
+        job.coinbase.write_suffix(&mut suffix, &job.payout, &payee.script);
+        suffix.len()
+    }
+
+    fn write(&self, notified: &Notified, extranonce2: &[u8], out: &mut Vec<u8>) {
+        let Notified { job, payee, sequence, .. } = notified;
+        share::write_coinbase(out, job, &payee.script, *sequence, self.extranonce1, extranonce2);
     }
 
     fn id(&self) -> &str {
@@ -205,12 +226,38 @@ impl Session {
                 env.tally.accept(worker, credit, verdict.difficulty, env.now.unix_seconds);
                 reply::success(env.out, submission.id());
             }
+            Err(reject @ Reject::LowDifficulty { .. }) => {
+                self.refuse_low(submission, reject, verdict, env);
+            }
             Err(reject) => self.refuse(submission.id(), reject, env),
         }
         if submission.job_is_full {
             self.notify(true, env);
         }
         verdict.is_block.then(|| submission.solved(verdict))
+    }
+
+    /// A share that is worth too little, with the reason if one is known.
+    fn refuse_low(
+        &mut self,
+        submission: &Submission,
+        reject: Reject,
+        verdict: &Verdict,
+        env: &mut Env<'_>,
+    ) {
+        let sequence = submission.notified.sequence;
+        let others = self.jobs.recent().filter(|other| other.sequence != sequence);
+        let (found, before) = (verdict.difficulty, self.difficulty.before());
+        let mistake = self.explainer.explain(submission, found, before, others, env.now.elapsed);
+        let Some(mistake) = mistake else {
+            return self.refuse(submission.id(), reject, env);
+        };
+        let worker = &submission.notified.payee.name;
+        env.tally.reject(Some(worker), reject, env.now.unix_seconds);
+        env.tally.mistake(mistake.label());
+        info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
+        let message = format!("{}: {}", reject.message(), mistake.words());
+        reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
     }
 
     fn refuse(&self, id: &str, reject: Reject, env: &mut Env<'_>) {

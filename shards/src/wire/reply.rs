@@ -71,6 +71,12 @@ pub fn show_message(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Asks the miner to come back to where it is, after a while. Host and port are left open: a miner
+/// may refuse to follow a pool to another.
+pub fn reconnect(out: &mut Vec<u8>, wait_seconds: u64) {
+    notification(out, "client.reconnect", &((), (), wait_seconds));
+}
+
 fn start_response(out: &mut Vec<u8>, id: &str) {
     out.extend(b"{\"id\":");
     out.extend(id.as_bytes());
@@ -115,6 +121,14 @@ mod tests {
                 format!(r#"{{"id":null,"method":"mining.set_difficulty","params":[{number}]}}"#);
             check(|out| set_difficulty(out, difficulty), &line);
         }
+    }
+
+    #[test]
+    fn a_reconnect_names_a_wait_and_no_other_place() {
+        check(
+            |out| reconnect(out, 7),
+            r#"{"id":null,"method":"client.reconnect","params":[null,null,7]}"#,
+        );
     }
 
     #[test]

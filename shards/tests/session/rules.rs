@@ -517,3 +517,38 @@ fn nobody_takes_the_place_of_a_miner_that_is_there() {
         "#,
     );
 }
+
+#[test]
+fn a_low_share_whose_mistake_is_known_is_told_it_and_not_every_time() {
+    let mut pool = Pool::new(easy());
+    pool.play(
+        r#"
+        > {"id":1,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}
+        < {"id":1,…}
+        > {"id":2,"method":"mining.subscribe","params":[]}
+        < {"id":2,…}
+        > {"id":3,"method":"mining.authorize","params":["W.rig1","x"]}
+        < {"id":3,"result":true,"error":null}
+        < {"id":null,"method":"mining.set_difficulty","params":[0.009]}
+        < {"id":null,"method":"mining.notify","params":["1-1",…,true]}
+        > {"id":4,"method":"mining.submit","params":["W.rig1","1-1","00000000","662307b7","08359501"]}
+        < {"id":4,"result":false,"error":[23,"low difficulty share (…): its nonce has the bytes the wrong way round",null]}
+        > {"id":5,"method":"mining.submit","params":["W.rig1","1-1","00000000","662307b7","01953508","00002000"]}
+        < {"id":5,"result":false,"error":[23,"low difficulty share (… expected 0.009)",null]}
+        +10s
+        > {"id":6,"method":"mining.submit","params":["W.rig1","1-1","00000000","662307b7","01953508","00004000"]}
+        < {"id":6,"result":false,"error":[23,"low difficulty share (…): it was mined without the version bits that were submitted",null]}
+        +10s
+        > {"id":7,"method":"mining.submit","params":["W.rig1","1-1","2a000000","662307bc","0218d484","00002000"]}
+        < {"id":7,"result":false,"error":[23,"low difficulty share (…): its extranonce2 has the bytes the wrong way round",null]}
+        ! job
+        < {"id":null,"method":"mining.notify","params":["2-2",…,false]}
+        +10s
+        > {"id":8,"method":"mining.submit","params":["W.rig1","2-2","00000000","662307b7","01953508"]}
+        < {"id":8,"result":false,"error":[23,"low difficulty share (…): it was mined on another job than the one named",null]}
+        "#,
+    );
+    let sums = pool.tally.take();
+    assert_eq!(sums.mistakes.values().sum::<u64>(), 4);
+    assert_eq!(sums.mistakes["version not rolled"], 1);
+}

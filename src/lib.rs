@@ -16,10 +16,10 @@ pub mod blocks;
 pub mod control;
 pub mod ledger;
 pub mod node;
-pub mod services;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod system;
 pub mod tls;
 
 pub mod entropy;

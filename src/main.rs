@@ -19,7 +19,7 @@ use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
 use gopool::node::cookie::{Auth, CookieFile};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
-use gopool::preflight::{NoIoUring, check_io_uring};
+use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::snapshot::SnapshotCell;
 use gopool::store::StoreError;
 use gopool::tls::{Certificate, TlsError};
@@ -92,6 +92,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     // Everything that can be refused is, before anything is started.
     let config = config::load(flags)?;
     check_io_uring()?;
+    let open_files = raise_open_files_limit();
     let cores = Cores::plan(config.shards);
     let certificate = match config.stratum_tls_listen {
         Some(_) => Some(Certificate::load_or_make(&config.data_dir)?),
@@ -125,6 +126,15 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     );
     if let Some(certificate) = &certificate {
         certificate.watch()?;
+    }
+    let connections_max = config.settings.connections_max as u64;
+    if open_files < connections_max {
+        warn!(
+            component = "startup",
+            open_files,
+            connections_max,
+            "fewer files may be open than connections are allowed: raise LimitNOFILE"
+        );
     }
     // The database before whatever could find a block; the page before the node, so that people
     // can watch it come up.

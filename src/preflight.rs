@@ -1,5 +1,5 @@
-//! Is io_uring there? Asked before anything is started, so that the answer can be one clear
-//! sentence instead of a panic in a thread.
+//! What the system must give before anything is started: io_uring, so that its absence is one clear
+//! sentence instead of a panic in a thread, and enough open files.
 
 use std::fs;
 use std::io;
@@ -85,16 +85,26 @@ fn set_up_ring() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the soft limit as far as the hard one allows, and returns it.
+/// Raises the number of files that may be open as far as the system allows, and returns it: every
+/// miner is one.
+pub fn raise_open_files_limit() -> u64 {
+    raise_limit(libc::RLIMIT_NOFILE)
+}
+
 fn raise_memlock_limit() -> u64 {
+    raise_limit(libc::RLIMIT_MEMLOCK)
+}
+
+/// Raises the soft limit as far as the hard one allows, and returns it.
+fn raise_limit(resource: libc::__rlimit_resource_t) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit for both calls.
     unsafe {
-        if libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) != 0 {
+        if libc::getrlimit(resource, &mut limit) != 0 {
             return u64::MAX;
         }
         let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-        if limit.rlim_cur < limit.rlim_max && libc::setrlimit(libc::RLIMIT_MEMLOCK, &raised) == 0 {
+        if limit.rlim_cur < limit.rlim_max && libc::setrlimit(resource, &raised) == 0 {
             limit = raised;
         }
     }

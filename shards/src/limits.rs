@@ -37,7 +37,13 @@ pub const BLOCK_JOBS_MAX: usize = 64;
 const _: () = assert!(BLOCK_JOBS_MAX >= RECENT_JOBS_MAX, "a share's job is good for a block too");
 /// Shares remembered for one notified job. Duplicates are found exactly, so a job that has had
 /// this many is retired and its miner given the next one, rather than forgetting any.
-pub const SEEN_PER_JOB_MAX: usize = 1 << 16;
+pub const SEEN_PER_JOB_MAX: usize = 1 << 14;
+/// The same for all jobs of a connection: beyond it the oldest are retired. About 1.3 MB, and a miner
+/// at the usual 15 shares a minute remembers a few hundred.
+pub const SEEN_PER_SESSION_MAX: usize = 1 << 15;
+const _: () = assert!(SEEN_PER_SESSION_MAX >= 2 * SEEN_PER_JOB_MAX, "the newest two are whole");
+/// Blocks a connection is remembered to have found.
+pub const FOUND_BLOCKS_MAX: usize = 16;
 
 /// Longest worker name, client identifier and job id (`stratum.md` §0.2).
 pub const WORKER_NAME_BYTES_MAX: usize = 256;
@@ -60,6 +66,8 @@ pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(120);
 pub const PARKING_TIME: Duration = Duration::from_secs(300);
 /// Places that are kept at a time; a farm that loses its line comes back to all of them.
 pub const PARKED_SESSIONS_MAX: usize = 1 << 16;
+/// Shares remembered at all parked places together, about 80 MB.
+pub const PARKED_SHARES_MAX: usize = 1 << 21;
 
 /// Largest `extranonce2_size`: its push must stay a plain length byte (`stratum.md` §14, 27).
 pub const EXTRANONCE2_BYTES_MAX: usize = 16;

@@ -155,7 +155,8 @@ pub struct Uplink {
 pub enum Sent<T> {
     Yes,
     Full(T),
-    ControlGone,
+    /// There is no control any more; the message comes back.
+    ControlGone(T),
 }
 
 impl Uplink {
@@ -163,7 +164,7 @@ impl Uplink {
         match self.solved.try_send(solved) {
             Ok(()) => Sent::Yes,
             Err(TrySendError::Full(solved)) => Sent::Full(solved),
-            Err(TrySendError::Disconnected(_)) => Sent::ControlGone,
+            Err(TrySendError::Disconnected(message)) => Sent::ControlGone(message),
         }
     }
 
@@ -171,7 +172,7 @@ impl Uplink {
         match self.reports.try_send(report) {
             Ok(()) => Sent::Yes,
             Err(TrySendError::Full(report)) => Sent::Full(report),
-            Err(TrySendError::Disconnected(_)) => Sent::ControlGone,
+            Err(TrySendError::Disconnected(message)) => Sent::ControlGone(message),
         }
     }
 }
@@ -231,6 +232,6 @@ mod tests {
         }
         assert!(matches!(uplink.try_send_report(report()), Sent::Full(_)));
         drop(receiver);
-        assert!(matches!(uplink.try_send_report(report()), Sent::ControlGone));
+        assert!(matches!(uplink.try_send_report(report()), Sent::ControlGone(_)));
     }
 }

@@ -8,7 +8,7 @@
 mod record;
 mod submit;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -25,8 +25,11 @@ use crate::node::rpc::Rpc;
 use crate::store::{FoundBlock, PendingBlock, Settled, StoreHandle};
 use submit::{Answer, Attempt, Outcome};
 
-/// Calls that may be under way at the same time.
+/// Calls that may be under way at the same time, for blocks that have just been found and for those
+/// that are tried again: one that hangs among these keeps no new one waiting.
 const CALLERS: usize = 4;
+/// Settled blocks that are remembered: a miner may find one again, and again.
+const SETTLED_MAX: usize = 1024;
 /// How long a stopping pool waits for calls under way; the rows carry the rest.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -62,13 +65,17 @@ impl Blocks {
         events: Sender<BlockEvent>,
     ) -> io::Result<Self> {
         let (inbox, solved) = unbounded();
-        let (attempts, work) = unbounded();
-        let (outcome_sender, outcomes) = bounded(CALLERS);
-        for id in 0..CALLERS {
-            let (rpc, work, outcomes) = (Arc::clone(&rpc), work.clone(), outcome_sender.clone());
-            thread::Builder::new()
-                .name(format!("submit-{id}"))
-                .spawn(move || submit::make_calls(&rpc, &work, &outcomes))?;
+        let (first_tries, first_work) = unbounded();
+        let (retries, retry_work) = unbounded();
+        let (outcome_sender, outcomes) = bounded(2 * CALLERS);
+        for (name, work) in [("submit", first_work), ("retry", retry_work)] {
+            for id in 0..CALLERS {
+                let (rpc, work, outcomes) =
+                    (Arc::clone(&rpc), work.clone(), outcome_sender.clone());
+                thread::Builder::new()
+                    .name(format!("{name}-{id}"))
+                    .spawn(move || submit::make_calls(&rpc, &work, &outcomes))?;
+            }
         }
         let node = rpc.label().to_owned();
         let mut submitter = Submitter {
@@ -76,8 +83,10 @@ impl Blocks {
             node,
             store,
             events,
-            attempts,
+            first_tries,
+            retries,
             unsettled: HashMap::new(),
+            settled: VecDeque::new(),
         };
         let (restored, network) = (plan.restored, plan.network);
         let thread = thread::Builder::new().name("blocks".into()).spawn(move || {
@@ -118,6 +127,7 @@ struct Submission {
     first_try_at: Instant,
     /// None while a call is under way.
     next_try_at: Option<Instant>,
+    tries: u32,
 }
 
 struct Submitter {
@@ -126,9 +136,12 @@ struct Submitter {
     node: String,
     store: StoreHandle,
     events: Sender<BlockEvent>,
-    attempts: Sender<Attempt>,
+    first_tries: Sender<Attempt>,
+    retries: Sender<Attempt>,
     /// By block hash in display order.
     unsettled: HashMap<String, Submission>,
+    /// Hashes of the last ones that were.
+    settled: VecDeque<String>,
 }
 
 impl Submitter {
@@ -157,7 +170,7 @@ impl Submitter {
 
     fn found(&mut self, solved: &Solved) {
         let record = record::of_solved(solved, &self.payout_address);
-        if self.unsettled.contains_key(&record.hash) {
+        if self.unsettled.contains_key(&record.hash) || self.settled.contains(&record.hash) {
             return;
         }
         for problem in record::check(solved) {
@@ -191,7 +204,7 @@ impl Submitter {
         let now = Instant::now();
         self.tell(&record, None);
         let submission =
-            Submission { block_hex, first_try_at: now, next_try_at: Some(now), record };
+            Submission { block_hex, first_try_at: now, next_try_at: Some(now), tries: 0, record };
         self.unsettled.insert(submission.record.hash.clone(), submission);
     }
 
@@ -205,7 +218,9 @@ impl Submitter {
                     block.next_try_at = None;
                     let attempt =
                         Attempt { hash: hash.clone(), block_hex: Arc::clone(&block.block_hex) };
-                    self.attempts.send(attempt).expect("the callers live as long as this thread");
+                    let callers = if block.tries == 0 { &self.first_tries } else { &self.retries };
+                    callers.send(attempt).expect("the callers live as long as this thread");
+                    block.tries = block.tries.saturating_add(1);
                 }
                 Some(at) => wait = wait.min(at - now),
                 None => {}
@@ -230,6 +245,10 @@ impl Submitter {
             }
         };
         let record = self.unsettled.remove(&hash).expect("it was there").record;
+        self.settled.push_back(hash.clone());
+        if self.settled.len() > SETTLED_MAX {
+            self.settled.pop_front();
+        }
         self.store.settle(&hash, settled, &reason);
         let FoundBlock { height, worker, .. } = &record;
         match settled {

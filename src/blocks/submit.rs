@@ -18,6 +18,10 @@ const RACE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mill
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1));
 pub(super) const DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// `RPC_DESERIALIZATION_ERROR` and `RPC_VERIFY_ERROR` of Core's `src/rpc/protocol.h`.
+const CODE_DESERIALIZATION: i64 = -22;
+const CODE_VERIFY: i64 = -25;
+
 /// A block to submit once.
 pub(super) struct Attempt {
     pub(super) hash: String,
@@ -79,11 +83,15 @@ fn classify(result: Result<Option<String>, NodeError>) -> Answer {
             "" | "duplicate" => Answer::Accepted,
             // Stored, but not the best block or not connected yet; the chain will decide.
             "inconclusive" | "duplicate-inconclusive" => Answer::Accepted,
+            // True now and perhaps not later: the node is catching up, or its clock is behind.
+            "prev-blk-not-found" | "time-too-new" => Answer::Unknown(text),
             _ => Answer::Rejected(text),
         },
-        Err(error) if error.is_retryable() => Answer::Unknown(error.to_string()),
-        Err(NodeError::Undecodable { reason, .. }) => Answer::Unknown(reason),
-        Err(error) => Answer::Rejected(error.to_string()),
+        Err(NodeError::Refused { code: CODE_DESERIALIZATION | CODE_VERIFY, message, .. }) => {
+            Answer::Rejected(message)
+        }
+        // Whatever else went wrong, the node has not judged the block.
+        Err(error) => Answer::Unknown(error.to_string()),
     }
 }
 
@@ -108,6 +116,9 @@ mod tests {
         for accepted in ["", "duplicate", "inconclusive", "duplicate-inconclusive"] {
             assert_eq!(text(accepted), Answer::Accepted, "{accepted}");
         }
+        for later in ["prev-blk-not-found", "time-too-new"] {
+            assert_eq!(text(later), Answer::Unknown(later.into()));
+        }
         for rejected in ["high-hash", "bad-txnmrklroot", "duplicate-invalid", "stale-prevblk"] {
             assert_eq!(text(rejected), Answer::Rejected(rejected.into()));
         }
@@ -115,8 +126,10 @@ mod tests {
         let refused =
             |code| classify(Err(NodeError::Refused { method, code, message: "no".into() }));
         assert!(matches!(refused(-22), Answer::Rejected(_)));
-        assert!(matches!(refused(-28), Answer::Unknown(_)));
-        for status in [500, 503] {
+        for code in [-28, -9, -1] {
+            assert!(matches!(refused(code), Answer::Unknown(_)));
+        }
+        for status in [403, 404, 413, 429, 500, 503] {
             let answer = classify(Err(NodeError::Status { method, status }));
             assert!(matches!(answer, Answer::Unknown(_)));
         }

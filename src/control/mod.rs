@@ -22,9 +22,9 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::node::feed::{ChainInfo, NodeEvent};
 use crate::node::rpc::Rpc;
-use crate::services::system::SystemReader;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled};
+use crate::system::SystemReader;
 use feed_status::FeedStatus;
 use work::WorkBuilder;
 
@@ -236,15 +236,11 @@ impl Control {
     fn on_block(&mut self, event: &BlockEvent) {
         let status = match event.settled {
             None => "pending",
-            Some(Settled::Submitted) => {
-                self.blocks_accepted += 1;
-                "accepted"
-            }
-            Some(Settled::Rejected) => {
-                self.blocks_errored += 1;
-                "rejected"
-            }
+            Some(Settled::Submitted) => "accepted",
+            Some(Settled::Rejected) => "rejected",
         };
+        self.blocks_accepted += u64::from(event.settled == Some(Settled::Submitted));
+        self.blocks_errored += u64::from(event.settled == Some(Settled::Rejected));
         match self.found.iter_mut().find(|known| known.hash_hex == event.record.hash) {
             Some(known) => known.status = status,
             None => self.found.insert(0, block_figures(&event.record, status)),

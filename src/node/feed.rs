@@ -129,6 +129,10 @@ struct Feed {
 struct Gate {
     checker: TemplateChecker,
     last: Option<Passed>,
+    /// How many have passed.
+    count: u64,
+    /// The node's disconnects when its chain was last asked for.
+    chain_known_at: Option<u64>,
 }
 
 /// What is remembered of the last template that passed.
@@ -156,12 +160,6 @@ enum FeedError {
     Template(#[from] TemplateError),
     #[error("stale template: it builds on {found}, the newest block is {best}")]
     Stale { found: String, best: String },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Refresh,
-    LongPoll,
 }
 
 impl Feed {
@@ -198,15 +196,19 @@ impl Feed {
         }
     }
 
-    /// The chain first, as long as nobody knows it: work of another chain must not reach a miner.
+    /// The chain first, whenever the node may be another than before: work of another chain must
+    /// not reach a miner.
     fn refresh(&self) -> Result<(), FeedError> {
-        if self.lock().last.is_none() {
+        let disconnects = self.rpc.disconnects();
+        if self.lock().chain_known_at != Some(disconnects) {
             let info: ChainInfo = self.rpc.call("getblockchaininfo", &json!([]), REFRESH_BUDGET)?;
             let _ = self.events.send(NodeEvent::Chain(info));
+            self.lock().chain_known_at = Some(disconnects);
         }
+        let asked_after = self.lock().count;
         let request = json!([{"rules": self.rules, "capabilities": ["coinbase/append"]}]);
         let raw = self.rpc.call("getblocktemplate", &request, REFRESH_BUDGET)?;
-        self.pass(raw, Source::Refresh)
+        self.pass(raw, asked_after)
     }
 
     /// What is nice to know, once the work is out.
@@ -269,42 +271,48 @@ impl Feed {
     /// learn the id that stands for it.
     fn long_poll(&self, long_poll_id: &mut Option<String>) -> Result<(), FeedError> {
         let mut request = json!({"rules": self.rules});
-        let timeout = match long_poll_id {
-            Some(id) => {
-                request["longpollid"] = Value::from(id.as_str());
-                LONG_POLL_MAX
+        let Some(id) = long_poll_id else {
+            // What there is now is the refresh loop's business, which knows the chain.
+            let raw: RawTemplate =
+                self.rpc.call_once("getblocktemplate", json!([request]), REFRESH_BUDGET)?;
+            if raw.longpollid.is_empty() {
+                thread::sleep(HEARTBEAT);
+            } else {
+                *long_poll_id = Some(raw.longpollid);
             }
-            None => REFRESH_BUDGET,
-        };
-        let raw: RawTemplate = self.rpc.call_once("getblocktemplate", json!([request]), timeout)?;
-        let next = raw.longpollid.clone();
-        let is_first = long_poll_id.is_none();
-        *long_poll_id = (!next.is_empty()).then_some(next);
-        if long_poll_id.is_none() {
-            thread::sleep(HEARTBEAT);
-        }
-        // The refresh loop goes first: it asks for the chain before any work goes out.
-        if is_first && self.lock().last.is_none() {
             return Ok(());
-        }
-        self.pass(raw, Source::LongPoll)
+        };
+        request["longpollid"] = Value::from(id.as_str());
+        let asked_after = self.lock().count;
+        let raw: Option<RawTemplate> =
+            self.rpc.call_waiting("getblocktemplate", json!([request]), LONG_POLL_MAX)?;
+        let Some(raw) = raw else {
+            return Ok(());
+        };
+        *long_poll_id = (!raw.longpollid.is_empty()).then(|| raw.longpollid.clone());
+        self.pass(raw, asked_after)
     }
 
-    /// Checks a template and hands it on, unless something newer has passed already.
-    fn pass(&self, raw: RawTemplate, source: Source) -> Result<(), FeedError> {
+    /// Checks a template and hands it on, unless something newer has passed already. It was asked
+    /// for when `asked_after` had.
+    fn pass(&self, raw: RawTemplate, asked_after: u64) -> Result<(), FeedError> {
         let mut gate = self.lock();
         let template = gate.checker.check(raw)?;
         if let Some(last) = &gate.last {
+            let is_overtaken = gate.count != asked_after;
             if last.prev_hash == template.prev_hash {
-                // A refresh always speaks of now; a long poll may have been overtaken by one.
-                if source == Source::LongPoll && template.curtime < last.curtime {
+                if is_overtaken && template.curtime < last.curtime {
                     return Ok(());
                 }
             } else if template.height <= last.height {
                 // Not simply the next block: a reorganisation, or an answer that is late.
-                self.confirm_tip(&template)?;
+                match self.confirm_tip(&template) {
+                    Err(FeedError::Stale { .. }) if is_overtaken => return Ok(()),
+                    confirmed => confirmed?,
+                }
             }
         }
+        gate.count += 1;
         gate.last = Some(Passed {
             prev_hash: template.prev_hash,
             height: template.height,

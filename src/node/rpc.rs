@@ -28,7 +28,10 @@ const CODE_WARMING_UP: i64 = -28;
 /// the text. No text holds credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum NodeError {
-    /// Away, or answering nothing useful in time.
+    /// No answer in the time it was given.
+    #[error("bitcoind did not answer {method} in time")]
+    Timeout { method: &'static str },
+    /// Away, or answering nothing useful.
     #[error("bitcoind did not answer {method}: {reason}")]
     Unavailable { method: &'static str, reason: String },
     #[error("bitcoind refused the credentials for {method} (HTTP 401)")]
@@ -46,7 +49,7 @@ impl NodeError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Unauthorized { .. } => true,
+            Self::Timeout { .. } | Self::Unavailable { .. } | Self::Unauthorized { .. } => true,
             Self::Status { status, .. } => *status >= 500,
             Self::Refused { code, .. } => *code == CODE_WARMING_UP,
             Self::Undecodable { .. } => false,
@@ -138,10 +141,36 @@ impl Rpc {
         let started = Instant::now();
         let result = self.exchange(method, params, timeout);
         match &result {
-            Ok(_) => self.succeeded(method, started.elapsed()),
+            Ok(_) => self.succeeded(method, Some(started.elapsed())),
             Err(error) => self.failed(error),
         }
         result
+    }
+
+    /// One call that the node answers when it has something to say. That it has not said anything
+    /// within `patience` is no failure; how long it took says nothing of the node.
+    pub fn call_waiting<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+        patience: Duration,
+    ) -> Result<Option<T>, NodeError> {
+        match self.exchange(method, params, patience) {
+            Ok(answer) => {
+                self.succeeded(method, None);
+                Ok(Some(answer))
+            }
+            Err(NodeError::Timeout { .. }) => Ok(None),
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// How often the node has been lost: what was known of it before may not hold any more.
+    pub fn disconnects(&self) -> u64 {
+        self.health().figures.disconnects
     }
 
     /// Attempts until one succeeds, one fails for good, or `budget` is spent; then the last real
@@ -177,9 +206,11 @@ impl Rpc {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body =
             json!({"jsonrpc": "1.0", "id": id, "method": method, "params": params}).to_string();
-        let unavailable = |error: ureq::Error| NodeError::Unavailable {
-            method,
-            reason: without_credentials(&error.to_string()),
+        let unavailable = |error: ureq::Error| match error {
+            ureq::Error::Timeout(_) => NodeError::Timeout { method },
+            error => {
+                NodeError::Unavailable { method, reason: without_credentials(&error.to_string()) }
+            }
         };
         let mut request = self
             .agent
@@ -229,7 +260,7 @@ impl Rpc {
         }
     }
 
-    fn succeeded(&self, method: &'static str, took: Duration) {
+    fn succeeded(&self, method: &'static str, took: Option<Duration>) {
         let mut health = self.health();
         health.figures.last_error = None;
         let was_connected = std::mem::replace(&mut health.connected, true);
@@ -238,7 +269,9 @@ impl Rpc {
             let event = if was_connected { "reconnected to node" } else { "connected to node" };
             info!(component = "rpc", remote = self.label, "{event}");
         }
-        let seconds = took.as_secs_f64();
+        let Some(seconds) = took.map(|took| took.as_secs_f64()) else {
+            return;
+        };
         let figures = &mut health.figures;
         match method {
             "getblocktemplate" => {

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Transaction, params};
 use tracing::{error, info, warn};
 
 use super::{FoundBlock, PendingBlock, Settled};
@@ -79,15 +79,47 @@ fn write_all(mut connection: Connection, changes: &Receiver<Change>) {
     while let Ok(first) = changes.recv() {
         let mut group = vec![first];
         group.extend(changes.try_iter().take(GROUP_MAX - 1));
-        while let Err(error) = write_group(&mut connection, &group) {
-            warn!(component = "db", %error, waiting = group.len(), "write failed, trying again");
-            thread::sleep(RETRY_DELAY);
-        }
+        write_whatever_can_be(&mut connection, &group);
     }
     if let Err(error) = connection.pragma_update(None, "wal_checkpoint", "TRUNCATE") {
         warn!(component = "db", %error, "checkpoint failed");
     }
     info!(component = "db", "database closed");
+}
+
+/// Writes all changes together; when one of them cannot be written, each by itself, so that the one
+/// keeps no other from the disk. A disk that takes nothing is waited for.
+fn write_whatever_can_be(connection: &mut Connection, group: &[Change]) {
+    while let Err(error) = write_group(connection, group) {
+        if is_about_the_disk(&error) {
+            warn!(component = "db", %error, waiting = group.len(), "write failed, trying again");
+            thread::sleep(RETRY_DELAY);
+        } else if let [change] = group {
+            error!(component = "db", %error, ?change, "this change cannot be written");
+            return;
+        } else {
+            for change in group {
+                write_whatever_can_be(connection, std::slice::from_ref(change));
+            }
+            return;
+        }
+    }
+}
+
+/// Whether the same write may succeed later.
+fn is_about_the_disk(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory
+        )
+    )
 }
 
 fn write_group(connection: &mut Connection, group: &[Change]) -> rusqlite::Result<()> {
@@ -130,7 +162,8 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
             transaction.execute(
                 "INSERT INTO found_blocks_log (created_at_unix, json)
                  SELECT ?1, ?2 WHERE NOT EXISTS
-                     (SELECT 1 FROM found_blocks_log WHERE json_extract(json, '$.hash') = ?3)",
+                     (SELECT 1 FROM found_blocks_log
+                      WHERE CASE WHEN json_valid(json) THEN json_extract(json, '$.hash') END = ?3)",
                 params![unix_now(), json, block.hash],
             )?;
         }
@@ -146,6 +179,48 @@ fn unix_now() -> i64 {
 mod tests {
     use super::super::tests::{found, pending};
     use super::super::{Settled, open};
+
+    #[test]
+    fn a_row_that_nobody_can_read_keeps_no_other_from_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _) = open(folder.path()).unwrap();
+        writer
+            .connection
+            .execute(
+                "INSERT INTO found_blocks_log (created_at_unix, json) VALUES (1, 'no json')",
+                [],
+            )
+            .unwrap();
+        let (store, thread) = writer.spawn().unwrap();
+        store.record_found(found("bb"));
+        store.save_pending(pending("aa"));
+        drop(store);
+        thread.join().unwrap();
+        let (_, restored) = open(folder.path()).unwrap();
+        assert_eq!(restored.found, [found("bb")]);
+        assert_eq!(restored.pending, [pending("aa")]);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_written_is_skipped_and_the_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _) = open(folder.path()).unwrap();
+        writer
+            .connection
+            .execute_batch(
+                "CREATE TRIGGER refuse BEFORE INSERT ON pending_submissions
+                 WHEN new.submission_key = 'bad' BEGIN SELECT RAISE(ABORT, 'refused'); END",
+            )
+            .unwrap();
+        let (store, thread) = writer.spawn().unwrap();
+        for hash in ["aa", "bad", "cc"] {
+            store.save_pending(pending(hash));
+        }
+        drop(store);
+        thread.join().unwrap();
+        let (_, restored) = open(folder.path()).unwrap();
+        assert_eq!(restored.pending, [pending("aa"), pending("cc")]);
+    }
 
     #[test]
     fn a_found_block_outlives_the_writer_and_is_recorded_once() {

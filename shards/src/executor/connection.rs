@@ -39,6 +39,8 @@ pub(super) struct Connection {
     is_draining: Cell<bool>,
     /// Set once, by whoever decides that the connection must end.
     closing: Cell<Option<CloseReason>>,
+    /// Nothing more can be sent.
+    is_cut_off: Cell<bool>,
     /// For itself, so that it can start its own tasks.
     own: Weak<Self>,
     _admitted: Admitted,
@@ -60,6 +62,7 @@ impl Connection {
             outbox: RefCell::default(),
             is_draining: Cell::new(false),
             closing: Cell::new(None),
+            is_cut_off: Cell::new(false),
             own: own.clone(),
             _admitted: admitted,
         })
@@ -96,7 +99,7 @@ impl Connection {
     /// Sends `bytes` as they are: at once if nothing waits and the socket takes them, else as soon
     /// as it does.
     pub(super) fn send_wire(&self, bytes: &[u8], shard: &Shard) {
-        if bytes.is_empty() || self.is_cut_off() {
+        if bytes.is_empty() || self.is_cut_off.get() {
             return;
         }
         let mut outbox = self.outbox.borrow_mut();
@@ -114,9 +117,12 @@ impl Connection {
             return self.cut_off(CloseReason::OutboxFull);
         }
         if !self.is_draining.replace(true)
-            && let Some(connection) = self.own.upgrade()
+            && let (Some(connection), Some(shard)) = (self.own.upgrade(), shard.own.upgrade())
         {
-            shard.spawn(async move { connection.drain().await });
+            shard.clone().spawn(async move {
+                connection.drain().await;
+                connection.settle_owed_work(&shard);
+            });
         }
     }
 
@@ -134,7 +140,7 @@ impl Connection {
 
     /// Sends what waits until nothing does.
     async fn drain(&self) {
-        loop {
+        while !self.outbox.borrow().is_empty() && !self.is_cut_off.get() {
             let written = poll_fn(|context| {
                 let outbox = self.outbox.borrow();
                 let mut stream = self.stream.borrow_mut();
@@ -144,9 +150,6 @@ impl Connection {
             match written {
                 Ok(count) => self.outbox.borrow_mut().mark_sent(count),
                 Err(_) => self.cut_off(CloseReason::Hangup),
-            }
-            if self.outbox.borrow().is_empty() || self.is_cut_off() {
-                break;
             }
         }
         self.is_draining.set(false);
@@ -193,6 +196,7 @@ impl Connection {
         if self.closing.get().is_none() {
             self.closing.set(Some(reason));
         }
+        self.is_cut_off.set(true);
         self.shutdown(Shutdown::Both);
     }
 
@@ -205,10 +209,6 @@ impl Connection {
         let reason = self.closing.get().unwrap_or(reason);
         self.closing.set(Some(reason));
         reason
-    }
-
-    fn is_cut_off(&self) -> bool {
-        matches!(self.closing.get(), Some(CloseReason::Hangup | CloseReason::OutboxFull))
     }
 
     fn shutdown(&self, how: Shutdown) {
@@ -230,12 +230,13 @@ impl Connection {
 
     /// Ends the socket: what waits may still go out, for a bounded time.
     pub(super) async fn finish(&self, shard: &Shard) {
-        if !self.is_cut_off() {
+        if !self.is_cut_off.get() {
             let mut goodbye = Vec::new();
             self.transport.borrow_mut().close(&mut goodbye);
             self.send_wire(&goodbye, shard);
             self.linger(shard).or(sleep(CLOSE_LINGER)).await;
         }
+        self.is_cut_off.set(true);
         self.shutdown(Shutdown::Both);
     }
 

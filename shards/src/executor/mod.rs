@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -112,7 +112,8 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
     let news = queue("news", 1000, Latency::Matters(Duration::from_millis(1)));
     let chores = queue("chores", 50, Latency::NotImportant);
 
-    let shard = Rc::new(Shard {
+    let shard = Rc::new_cyclic(|own| Shard {
+        own: own.clone(),
         id: plan.id,
         settings: RefCell::new(plan.settings),
         shared: plan.shared,
@@ -150,6 +151,8 @@ fn boxed(task: impl Future<Output = ()> + 'static) -> BoxedTask {
 
 /// The state that all tasks of a shard share. No borrow of it is alive across an await.
 struct Shard {
+    /// For itself, so that tasks can be given it.
+    own: Weak<Self>,
     id: usize,
     settings: RefCell<Arc<Settings>>,
     shared: SharedState,

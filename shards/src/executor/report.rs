@@ -21,7 +21,7 @@ pub(super) async fn run(shard: Rc<Shard>) {
             Sent::Yes => {}
             // Nothing is lost: what did not fit goes out with the next report.
             Sent::Full(report) => shard.tally.borrow_mut().put_back(report.sums),
-            Sent::ControlGone => break,
+            Sent::ControlGone(_) => break,
         }
     }
     debug!(shard = shard.id, "report task ended");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use glommio::timer::sleep;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::link::Sent;
 use crate::session::Next;
@@ -101,8 +101,18 @@ fn receive(
 
 /// A block waits for control's queue: nothing found is ever dropped, and nobody else waits.
 async fn hand_over(shard: &Shard, mut solved: Solved) {
-    while let Sent::Full(again) = shard.up.try_send_solved(solved) {
-        solved = again;
+    loop {
+        match shard.up.try_send_solved(solved) {
+            Sent::Yes => return,
+            Sent::Full(again) => solved = again,
+            Sent::ControlGone(lost) => {
+                // Nobody is left to submit it; whoever reads this still can.
+                let (header, coinbase) =
+                    (const_hex::encode(lost.header), const_hex::encode(lost.coinbase));
+                error!(height = lost.job.height, header, coinbase, "block found after the end");
+                return;
+            }
+        }
         sleep(SOLVED_RETRY).await;
     }
 }
@@ -144,9 +154,18 @@ impl Input<'_> {
                     self.judge();
                 }
             }
+            Next::Refuse(reject) => {
+                // Likewise: it needs no hashing, those before it do.
+                self.judge();
+                let id = request.as_ref().map_or("null", |request| request.id);
+                self.shard
+                    .with_env(self.connection, |session, env| session.refuse(id, reject, env));
+            }
             Next::Close(reason) => self.close = Some(reason),
         }
-        self.close.is_none() && self.connection.closing().is_none()
+        // A connection that is being closed by others is still heard out: one of the lines that
+        // have come may be a block.
+        self.close.is_none()
     }
 
     fn on_end(&mut self) {

@@ -36,7 +36,7 @@ fn look_at(shard: &Shard, connection: &Connection) {
 fn tick(shard: &Shard, connection: &Connection) {
     match shard.with_env(connection, |session, env| session.on_tick(env)) {
         Next::Close(reason) => connection.close(reason),
-        Next::Continue | Next::Judge(_) => {}
+        Next::Continue | Next::Judge(_) | Next::Refuse(_) => {}
     }
 }
 
@@ -53,6 +53,7 @@ pub(super) async fn run_first_work(shard: Rc<Shard>) {
                 if let Some(connection) = connection {
                     tick(&shard, &connection);
                 }
+                glommio::yield_if_needed().await;
             }
             Some((due, _)) => sleep((due - now).max(Duration::from_millis(1))).await,
             None => sleep(FIRST_WORK_DELAY).await,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::limits::{EXTRANONCE1_BYTES, PARKED_SESSIONS_MAX, PARKING_TIME};
+use crate::limits::{EXTRANONCE1_BYTES, PARKED_SESSIONS_MAX, PARKED_SHARES_MAX, PARKING_TIME};
 use crate::sha256d::sha256d;
 use crate::work::base58;
 
@@ -35,6 +35,8 @@ struct Places {
     /// Values that a connection has, or that wait for one to come back.
     taken: HashSet<u32>,
     parked: HashMap<String, (Duration, Parked)>,
+    /// Shares remembered at all parked places together.
+    parked_shares: usize,
     /// Session ids in the order in which their parking ends.
     order: VecDeque<(Duration, String)>,
 }
@@ -77,7 +79,7 @@ impl Directory {
         let mut places = self.lock();
         places.end_parking(now);
         if let Some(session_id) = brought
-            && let Some((_, parked)) = places.parked.remove(session_id)
+            && let Some(parked) = places.unpark(session_id)
         {
             let extranonce1 = parked.extranonce1;
             return (Place { session_id: session_id.to_owned(), extranonce1 }, Some(parked));
@@ -98,8 +100,11 @@ impl Directory {
             Some(parked) if self.is_own(&place.session_id) => {
                 let until = now + PARKING_TIME;
                 places.order.push_back((until, place.session_id.clone()));
+                places.parked_shares += parked.jobs.shares_seen();
                 places.parked.insert(place.session_id, (until, parked));
-                if places.parked.len() > PARKED_SESSIONS_MAX {
+                while places.parked.len() > PARKED_SESSIONS_MAX
+                    || places.parked_shares > PARKED_SHARES_MAX
+                {
                     places.end_oldest();
                 }
             }
@@ -158,10 +163,16 @@ impl Places {
         };
         // It may have come back, and even been parked again, since this was noted.
         if self.parked.get(&session_id).is_some_and(|(parked_until, _)| *parked_until == until)
-            && let Some((_, parked)) = self.parked.remove(&session_id)
+            && let Some(parked) = self.unpark(&session_id)
         {
             self.give_back(parked.extranonce1);
         }
+    }
+
+    fn unpark(&mut self, session_id: &str) -> Option<Parked> {
+        let (_, parked) = self.parked.remove(session_id)?;
+        self.parked_shares -= parked.jobs.shares_seen();
+        Some(parked)
     }
 }
 

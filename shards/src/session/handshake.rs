@@ -92,7 +92,7 @@ impl Session {
         };
         self.sequence(env);
         let is_switch = self.switch_payee(Payee { name: name.into(), script }, env);
-        let hint = password_hint(&password).or(name_hint);
+        let hint = password_hint(&password).or(name_hint).map(|hint| hint.min(ceiling(env)));
         if let Some(hint) = hint {
             self.difficulty.set_floor(hint);
         }
@@ -145,7 +145,7 @@ impl Session {
                 "minimumdifficulty" => {
                     let floor = options.number("minimum-difficulty.value");
                     if let Some(floor) = floor.filter(|floor| *floor > 0.0) {
-                        self.difficulty.set_floor(floor);
+                        self.difficulty.set_floor(floor.min(ceiling(env)));
                     }
                     result.insert(name, true.into());
                 }
@@ -239,9 +239,7 @@ impl Session {
     fn accept_suggestion(&mut self, id: &str, difficulty: f64, env: &mut Env<'_>) {
         reply::success(env.out, id);
         if difficulty > 0.0 {
-            // More than the network's own would hide blocks from the pool's counters.
-            let ceiling = env.work.map_or(f64::MAX, |work| work.job.target.difficulty());
-            self.apply_suggestion(difficulty.min(ceiling), env);
+            self.apply_suggestion(difficulty.min(ceiling(env)), env);
         }
     }
 
@@ -260,6 +258,11 @@ impl Session {
             .unwrap_or_default();
         reply::result(env.out, request.id, &json!(txids));
     }
+}
+
+/// A miner may not ask for more than the network does: its shares would be rarer than blocks.
+fn ceiling(env: &Env<'_>) -> f64 {
+    env.work.map_or(f64::from(u32::MAX), |work| work.job.target.difficulty())
 }
 
 /// Extension names: an array of strings, or one string with commas. `None` for anything else and

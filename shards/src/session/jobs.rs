@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::limits::{BLOCK_JOBS_MAX, RECENT_JOBS_MAX};
+use crate::limits::{BLOCK_JOBS_MAX, RECENT_JOBS_MAX, SEEN_PER_SESSION_MAX};
 use crate::work::base58;
 use crate::work::job::Job;
 
@@ -30,11 +30,15 @@ impl Notified {
         base58::write_counter(out, u64::from(self.sequence) - 1);
     }
 
-    fn has_id(&self, id: &str) -> bool {
-        let mut own = Vec::with_capacity(24);
-        self.write_id(&mut own);
-        own == id.as_bytes()
+    fn has_id(&self, (job, sequence): (u64, u64)) -> bool {
+        self.job.id == job && u64::from(self.sequence) == sequence
     }
+}
+
+/// The pool job's number and the notify's, as [`Notified::write_id`] writes them.
+fn parse_id(id: &str) -> Option<(u64, u64)> {
+    let (job, sequence) = id.split_once('-')?;
+    Some((base58::parse_counter(job)?, base58::parse_counter(sequence)?.checked_add(1)?))
 }
 
 /// A job that takes shares, and those it has had.
@@ -83,13 +87,13 @@ impl NotifiedJobs {
     ) -> &Notified {
         self.sequence += 1;
         self.late.retain(|notified| notified.job.is_same_tip_as(job));
-        if self.recent.len() == RECENT_JOBS_MAX
-            && let Some(oldest) = self.recent.pop_front()
-            && oldest.notified.job.is_same_tip_as(job)
-        {
-            self.late.push_back(oldest.notified);
+        while self.recent.len() >= RECENT_JOBS_MAX || self.shares_seen() > SEEN_PER_SESSION_MAX {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            if oldest.notified.job.is_same_tip_as(job) {
+                self.late.push_back(oldest.notified);
+            }
         }
-        if self.late.len() > BLOCK_JOBS_MAX - RECENT_JOBS_MAX {
+        while self.late.len() > BLOCK_JOBS_MAX - RECENT_JOBS_MAX {
             self.late.pop_front();
         }
         let notified = Notified {
@@ -102,6 +106,11 @@ impl NotifiedJobs {
         &self.recent.back().expect("just pushed").notified
     }
 
+    /// Shares remembered, for all jobs together.
+    pub(super) fn shares_seen(&self) -> usize {
+        self.recent.iter().map(|recent| recent.seen.len()).sum()
+    }
+
     pub(super) fn last(&self) -> Option<&Notified> {
         self.recent.back().map(|recent| &recent.notified)
     }
@@ -112,6 +121,7 @@ impl NotifiedJobs {
     }
 
     pub(super) fn find(&mut self, id: &str) -> Option<Found<'_>> {
+        let id = parse_id(id)?;
         if let Some(recent) = self.recent.iter_mut().rev().find(|recent| recent.notified.has_id(id))
         {
             return Some(Found::Recent(recent));
@@ -151,7 +161,9 @@ mod tests {
         check(&mut jobs, "1-3", "recent");
         check(&mut jobs, "1-C", "recent");
         check(&mut jobs, "1-D", "unknown");
-        check(&mut jobs, "2-C", "unknown");
+        for unknown in ["2-C", "1-", "-1", "", "1", "1-1-1", "11-C", "1-1C", "1-0", "1- C"] {
+            check(&mut jobs, unknown, "unknown");
+        }
         // A new tip: nobody mines the old height any more, but what is recent stays.
         jobs.push(&job(1, 2), &payee, 1.0);
         check(&mut jobs, "1-2", "unknown");

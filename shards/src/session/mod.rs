@@ -20,7 +20,7 @@ use crate::limits::FIRST_WORK_DELAY;
 use crate::settings::Settings;
 use crate::share::{Solved, Verdict};
 use crate::tally::{CloseReason, Tally};
-use crate::wire::reject::CODE_METHOD_NOT_FOUND;
+use crate::wire::reject::{CODE_METHOD_NOT_FOUND, Reject};
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
 use difficulty::Difficulty;
@@ -30,6 +30,7 @@ pub use explain::Mistake;
 use jobs::NotifiedJobs;
 use notify::Work;
 use rolling::Rolling;
+use submit::FoundBlocks;
 pub use submit::Submission;
 
 /// A reading of both clocks, taken once per event by whoever has a clock.
@@ -58,6 +59,9 @@ pub enum Next {
     Continue,
     /// The submission must be hashed; [`Session::on_verdict`] answers it.
     Judge(Submission),
+    /// The submission is refused without hashing; [`Session::refuse`] answers it, after those
+    /// that came before it.
+    Refuse(Reject),
     /// What has been written is still sent.
     Close(CloseReason),
 }
@@ -101,6 +105,7 @@ pub struct Session {
     first_work: FirstWork,
     last_line_at: Duration,
     accepted: u64,
+    found_blocks: FoundBlocks,
     explainer: Explainer,
 }
 
@@ -120,6 +125,7 @@ impl Session {
             first_work: FirstWork::Waiting,
             last_line_at: now.elapsed,
             accepted: 0,
+            found_blocks: FoundBlocks::default(),
             explainer: Explainer::default(),
         }
     }

@@ -23,6 +23,10 @@ impl Seen {
         self.0.insert(key)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// It has all it can hold without forgetting: the job must not take another share.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= SEEN_PER_JOB_MAX

@@ -1,19 +1,24 @@
 //! `mining.submit`: what is checked before hashing, and what follows from the hash
 //! (`stratum.md` §6).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tracing::info;
 
-use crate::limits::{EXTRANONCE2_BYTES_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
+use crate::limits::{
+    EXTRANONCE2_BYTES_MAX, FOUND_BLOCKS_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX,
+};
 use crate::settings::{Freshness, SharePolicy};
+use crate::sha256d::Hash;
 use crate::share::{self, Candidate, Solved, Verdict};
 use crate::wire::reject::Reject;
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Params, Request};
 use crate::work::target::SHARE_TOLERANCE;
 
+use super::hint::split_worker_name;
 use super::jobs::{Found, Notified};
 use super::seen::ShareKey;
 use super::{Env, Next, Session};
@@ -107,10 +112,7 @@ impl Session {
     pub(super) fn submit(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
         match self.check(request, env) {
             Ok(submission) => Next::Judge(submission),
-            Err(reject) => {
-                self.refuse(request.id, reject, env);
-                Next::Continue
-            }
+            Err(reject) => Next::Refuse(reject),
         }
     }
 
@@ -164,15 +166,13 @@ impl Session {
         policy = policy.or(version_reject);
 
         let mut job_is_full = false;
-        if policy.is_none()
-            && let Some(recent) = &mut recent
-        {
+        if let Some(recent) = &mut recent {
             let mut padded = [0; EXTRANONCE2_BYTES_MAX];
             padded[..extranonce2.len()].copy_from_slice(&extranonce2);
             let key = ShareKey { extranonce2: padded, ntime, nonce, version };
             // A share seen before was hashed then: had it been a block, it would be known.
             if !recent.insert(key) && rules.check_duplicate {
-                return Err(Reject::Duplicate);
+                return Err(policy.unwrap_or(Reject::Duplicate));
             }
             job_is_full = recent.is_full();
         }
@@ -194,8 +194,10 @@ impl Session {
         let Some(payee) = &self.payee else {
             return if rules.require_authorized { Err(Reject::Unauthorized) } else { Ok(None) };
         };
-        let differs =
-            rules.require_authorized && rules.require_worker_match && worker != &*payee.name;
+        // A difficulty hint in the name is no part of it, here as in the authorize.
+        let differs = rules.require_authorized
+            && rules.require_worker_match
+            && split_worker_name(worker).0 != &*payee.name;
         Ok(differs.then_some(Reject::UnauthorizedWorker))
     }
 
@@ -206,8 +208,11 @@ impl Session {
         env: &mut Env<'_>,
     ) -> Option<Solved> {
         let assigned = submission.notified.difficulty;
-        let credit = if verdict.is_block {
+        let is_new_block = verdict.is_block && self.found_blocks.remember(verdict.hash);
+        let credit = if is_new_block {
             Ok(assigned)
+        } else if verdict.is_block {
+            Err(Reject::Duplicate)
         } else if let Some(reject) = submission.policy {
             Err(reject)
         } else if verdict.difficulty >= assigned * SHARE_TOLERANCE {
@@ -234,7 +239,7 @@ impl Session {
         if submission.job_is_full {
             self.notify(true, env);
         }
-        verdict.is_block.then(|| submission.solved(verdict))
+        is_new_block.then(|| submission.solved(verdict))
     }
 
     /// A share that is worth too little, with the reason if one is known.
@@ -260,10 +265,29 @@ impl Session {
         reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
     }
 
-    fn refuse(&self, id: &str, reject: Reject, env: &mut Env<'_>) {
+    /// Answers a submission that is not accepted.
+    pub fn refuse(&self, id: &str, reject: Reject, env: &mut Env<'_>) {
         let worker = self.payee.as_ref().map(|payee| &payee.name);
         env.tally.reject(worker, reject, env.now.unix_seconds);
         reply::reject(env.out, id, reject);
+    }
+}
+
+/// The blocks a connection has found last: a job that takes blocks only does not remember shares.
+#[derive(Debug, Default)]
+pub(super) struct FoundBlocks(VecDeque<Hash>);
+
+impl FoundBlocks {
+    /// `false` when it was known.
+    fn remember(&mut self, hash: Hash) -> bool {
+        if self.0.contains(&hash) {
+            return false;
+        }
+        if self.0.len() == FOUND_BLOCKS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(hash);
+        true
     }
 }
 

@@ -15,6 +15,19 @@ pub fn write_counter(out: &mut Vec<u8>, mut value: u64) {
     out[start..].reverse();
 }
 
+/// Reads what [`write_counter`] writes; `None` for anything else, leading zeros included: a number
+/// has one spelling.
+pub fn parse_counter(text: &str) -> Option<u64> {
+    if text.len() > 1 && text.starts_with('1') {
+        return None;
+    }
+    let digit = |byte: u8| ALPHABET.iter().position(|character| *character == byte);
+    let (first, rest) = text.as_bytes().split_first()?;
+    rest.iter().try_fold(digit(*first)? as u64, |value, byte| {
+        value.checked_mul(58)?.checked_add(digit(*byte)? as u64)
+    })
+}
+
 /// `value` in base 58, as [`write_counter`] writes it.
 pub fn counter(value: u64) -> String {
     let mut out = Vec::new();
@@ -40,6 +53,15 @@ mod tests {
             (1_000_000, "68GP"),
         ] {
             assert_eq!(counter(value), text);
+            assert_eq!(parse_counter(text), Some(value));
         }
+    }
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        for bad in ["", "11", "12", "0", "O", "l", " 2", "2 ", "-", "zzzzzzzzzzzz"] {
+            assert_eq!(parse_counter(bad), None, "{bad}");
+        }
+        assert_eq!(parse_counter(&counter(u64::MAX)), Some(u64::MAX));
     }
 }

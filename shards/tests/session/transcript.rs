@@ -235,11 +235,13 @@ impl Pool {
             }
             let mut submission = None;
             self.with_env(|session, env| {
-                let next = match Request::parse(&line) {
-                    Ok(request) => session.on_request(&request, env),
-                    Err(malformed) => session.on_malformed(&malformed, env),
+                let request = Request::parse(&line);
+                let next = match &request {
+                    Ok(request) => session.on_request(request, env),
+                    Err(malformed) => session.on_malformed(malformed, env),
                 };
                 match next {
+                    Next::Refuse(reject) => session.refuse(request.expect("one").id, reject, env),
                     Next::Judge(found) => submission = Some(found),
                     Next::Close(reason) => return Some(reason),
                     Next::Continue => {}

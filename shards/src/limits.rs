@@ -88,5 +88,8 @@ pub const JUDGE_BATCH_MAX: usize = 64;
 pub const SOLVED_QUEUE: usize = 1024;
 /// Reports on their way to control; what does not fit is merged into the next.
 pub const REPORT_QUEUE: usize = 4;
+/// New bans that a report carries: more in one second are in force all the same, but do not outlive
+/// the process.
+pub const BANS_PER_REPORT_MAX: usize = 4096;
 /// Connections a listener's backlog holds while its shard is busy.
 pub const ACCEPT_BACKLOG: i32 = 4096;

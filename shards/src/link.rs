@@ -27,6 +27,9 @@ use crate::work::job::Job;
 pub enum Phase {
     /// The listeners accept.
     Open,
+    /// There is no fresh work and there will not be any soon: miners are let go, and those that
+    /// come are closed.
+    Paused,
     /// Miners are told to come back, and the shard ends.
     Stopping,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::ban::BanRules;
 use crate::work::address::Network;
 
 /// Everything configurable about sessions. Control checks it; a shard only obeys.
@@ -18,12 +19,26 @@ pub struct Settings {
     pub extranonce2_size: usize,
     /// Bit count advertised in version rolling, at least 1.
     pub min_version_bits: u32,
+    pub tcp_buffers: TcpBuffers,
     /// Live connections of the whole process, 0 for no limit.
     pub connections_max: usize,
+    /// Lines a connection may send in a minute; 0 for no limit.
+    pub messages_per_minute: u32,
+    /// Clients that are turned away at subscribe: identifiers or names, in lower case.
+    pub banned_clients: Vec<String>,
+    /// Invalid submissions and protocol violations that are put up with.
+    pub bans: BanRules,
     /// A connection that says nothing for this long is closed.
     pub idle_timeout: Duration,
     pub difficulty: DifficultySettings,
     pub shares: SharePolicy,
+}
+
+/// Sizes of a socket's buffers, in bytes; 0 leaves them to the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpBuffers {
+    pub read: usize,
+    pub write: usize,
 }
 
 /// How difficulties are assigned (`stratum.md` §7.2); 0 disables a bound.
@@ -35,6 +50,8 @@ pub struct DifficultySettings {
     /// Steps of the grid 2^(k/n).
     pub step_granularity: u32,
     pub lock_suggested: bool,
+    /// Asking for a difficulty outside the bounds ends in a ban.
+    pub enforce_suggested_limits: bool,
 }
 
 /// Which checks a share must pass (`stratum.md` §6.1). A block passes whatever they say.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use crate::admission::ban::Ban;
+use crate::limits::BANS_PER_REPORT_MAX;
 use crate::wire::reject::Reject;
 
 /// What happened since the last report. Sums may be added to each other in any order.
@@ -22,6 +24,8 @@ pub struct Sums {
     pub connections_refused: u64,
     /// By [`CloseReason::label`].
     pub connections_closed: BTreeMap<&'static str, u64>,
+    /// New ones, for the database.
+    pub bans: Vec<Arc<Ban>>,
     /// By worker name.
     pub workers: BTreeMap<Arc<str>, WorkerSums>,
 }
@@ -55,6 +59,8 @@ pub enum CloseReason {
     Tls,
     OutboxFull,
     Refused,
+    Banned,
+    Paused,
     Shutdown,
 }
 
@@ -69,6 +75,8 @@ impl CloseReason {
             Self::Tls => "tls",
             Self::OutboxFull => "outbox_full",
             Self::Refused => "refused",
+            Self::Banned => "banned",
+            Self::Paused => "paused",
             Self::Shutdown => "shutdown",
         }
     }
@@ -103,6 +111,12 @@ impl Tally {
 
     pub fn mistake(&mut self, label: &'static str) {
         *self.sums.mistakes.entry(label).or_default() += 1;
+    }
+
+    pub fn banned(&mut self, ban: Arc<Ban>) {
+        if self.sums.bans.len() < BANS_PER_REPORT_MAX {
+            self.sums.bans.push(ban);
+        }
     }
 
     pub fn join(&mut self, worker: &Arc<str>) {
@@ -155,6 +169,8 @@ impl Sums {
         self.connections_refused += later.connections_refused;
         add_counts(&mut self.rejected, later.rejected);
         add_counts(&mut self.mistakes, later.mistakes);
+        self.bans.extend(later.bans);
+        self.bans.truncate(BANS_PER_REPORT_MAX);
         add_counts(&mut self.connections_closed, later.connections_closed);
         for (name, sums) in later.workers {
             match self.workers.entry(name) {

@@ -1,5 +1,15 @@
 //! May this connection come in? What acts on the whole process, whatever shard it lands on.
 
+pub mod auto_limits;
+pub mod ban;
+pub mod bans;
+pub mod bucket;
+pub mod reconnect;
+pub mod source;
+mod source_table;
+pub mod time_text;
+pub mod violations;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -26,7 +26,16 @@ pub(super) async fn run(shard: Rc<Shard>, port: Port) {
     let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
     loop {
         match listener.shared_accept().await {
-            Ok(accepted) => admit(&shard, accepted, tls.as_ref()),
+            Ok(accepted) => {
+                // The others wait in the backlog meanwhile; one is in hand, per listener.
+                if let Some(limiter) = &shard.shared.limiter {
+                    let wait = limiter.take(shard.now().elapsed);
+                    if !wait.is_zero() {
+                        sleep(wait).await;
+                    }
+                }
+                admit(&shard, accepted, tls.as_ref());
+            }
             Err(error) => {
                 warn!(shard = shard.id, %error, "accept failed");
                 sleep(ACCEPT_RETRY).await;
@@ -36,23 +45,37 @@ pub(super) async fn run(shard: Rc<Shard>, port: Port) {
     }
 }
 
+/// What lets a socket in, in the order of `stratum.md` §1.2; one that is not let in is closed
+/// without a word.
 fn admit(shard: &Rc<Shard>, accepted: AcceptedTcpStream, tls: Option<&Arc<ServerConfig>>) {
+    let address = accepted.peer_addr();
     let stream = accepted.bind_to_executor();
-    // SAFETY: the descriptor belongs to `stream`, which outlives this use of it.
-    socket::prepare(&unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) });
-    let settings = shard.settings.borrow().clone();
-    let Some(admitted) = shard.shared.admission.admit(settings.connections_max) else {
-        shard.tally.borrow_mut().connection_refused();
+    let Ok(address) = address else {
         return;
+    };
+    let now = shard.now();
+    let settings = shard.settings.borrow().clone();
+    let refuse = || shard.tally.borrow_mut().connection_refused();
+    if shard.is_paused.get() {
+        return refuse();
+    }
+    let Some(visit) = shard.shared.reconnects.admit(address.ip().into(), now.elapsed) else {
+        return refuse();
+    };
+    let Some(admitted) = shard.shared.admission.admit(settings.connections_max) else {
+        return refuse();
     };
     let transport = match tls.map(|config| Transport::tls(Arc::clone(config))).transpose() {
         Ok(transport) => transport.unwrap_or(Transport::Plain),
         Err(error) => return warn!(shard = shard.id, %error, "TLS cannot be spoken"),
     };
+    // SAFETY: the descriptor belongs to `stream`, which outlives this use of it.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    socket::prepare(&descriptor, &settings.tcp_buffers);
     shard.tally.borrow_mut().connection_accepted();
     let key = shard.connection_key.replace(shard.connection_key.get() + 1);
-    let session = Session::new(&settings, shard.now());
-    let connection = Connection::new(key, stream, transport, session, admitted);
+    let session = Session::new(visit.source(), &settings, now);
+    let connection = Connection::new(key, stream, transport, session, visit, admitted);
     shard.connections.borrow_mut().insert(key, Rc::clone(&connection));
     shard.spawn(serve::run(Rc::clone(shard), connection));
 }

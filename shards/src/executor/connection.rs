@@ -15,6 +15,7 @@ use glommio::timer::sleep;
 use socket2::SockRef;
 
 use crate::admission::Admitted;
+use crate::admission::reconnect::Visit;
 use crate::limits::CLOSE_LINGER;
 use crate::session::Session;
 use crate::tally::CloseReason;
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     is_cut_off: Cell<bool>,
     /// For itself, so that it can start its own tasks.
     own: Weak<Self>,
+    /// What its address is judged by; given up when the connection ends.
+    visit: RefCell<Option<Visit>>,
     _admitted: Admitted,
 }
 
@@ -52,6 +55,7 @@ impl Connection {
         stream: TcpStream,
         transport: Transport,
         session: Session,
+        visit: Visit,
         admitted: Admitted,
     ) -> Rc<Self> {
         Rc::new_cyclic(|own| Self {
@@ -64,6 +68,7 @@ impl Connection {
             closing: Cell::new(None),
             is_cut_off: Cell::new(false),
             own: own.clone(),
+            visit: RefCell::new(Some(visit)),
             _admitted: admitted,
         })
     }
@@ -178,6 +183,29 @@ impl Connection {
         }
     }
 
+    /// Time has passed, or the miner has been authorized: its address hears of it.
+    pub(super) fn look_at_visit(&self, shard: &Shard) {
+        let now = shard.now().elapsed;
+        if let Some(visit) = &mut *self.visit.borrow_mut() {
+            if self.session.borrow().is_authorized() {
+                visit.authorized(now);
+            } else {
+                visit.tick(now);
+            }
+        }
+    }
+
+    /// The connection has ended for `reason`: what the pool does for its own sake is not held
+    /// against an address.
+    fn end_visit(&self, reason: CloseReason, shard: &Shard) {
+        let pools_own = matches!(reason, CloseReason::Shutdown | CloseReason::Paused);
+        if let Some(visit) = self.visit.take()
+            && !pools_own
+        {
+            visit.left(shard.now().elapsed);
+        }
+    }
+
     pub(super) fn is_overdue(&self, shard: &Shard) -> bool {
         self.outbox.borrow().is_overdue(shard.now().elapsed)
     }
@@ -205,9 +233,10 @@ impl Connection {
     }
 
     /// The reader has ended: the first reason that was given stands.
-    pub(super) fn settle_reason(&self, reason: CloseReason) -> CloseReason {
+    pub(super) fn settle_reason(&self, reason: CloseReason, shard: &Shard) -> CloseReason {
         let reason = self.closing.get().unwrap_or(reason);
         self.closing.set(Some(reason));
+        self.end_visit(reason, shard);
         reason
     }
 

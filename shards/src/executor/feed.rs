@@ -16,6 +16,7 @@ use crate::wire::reply;
 use super::connection::Connection;
 use super::{Port, Shard, accept};
 
+const PAUSED: &str = "Pool paused: node updates degraded. Reconnecting when ready.";
 const GOODBYE: &str = "Pool restarting; please reconnect.";
 
 pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Port>) {
@@ -28,7 +29,15 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
                 *shard.work.borrow_mut() = Some(Arc::new(Work::new(job)));
                 broadcast(&shard).await;
             }
+            News::Phase(Phase::Paused) => {
+                shard.is_paused.set(true);
+                dismiss(&shard, CloseReason::Paused, |_, goodbye| {
+                    reply::show_message(goodbye, PAUSED);
+                })
+                .await;
+            }
             News::Phase(Phase::Open) => {
+                shard.is_paused.set(false);
                 for port in ports.take().into_iter().flatten() {
                     let task = accept::run(Rc::clone(&shard), port);
                     accepting.push(
@@ -42,7 +51,17 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
     }
     // Dropping the tasks closes the listeners.
     accepting.clear();
-    say_goodbye(&shard).await;
+    dismiss(&shard, CloseReason::Shutdown, |number, goodbye| {
+        reply::show_message(goodbye, GOODBYE);
+        // Not all in the same second: the next pool on this port would drown.
+        let wait = (1 + number / RECONNECTS_PER_SECOND) as u64;
+        reply::reconnect(goodbye, wait.min(RECONNECT_WAIT_MAX.as_secs()));
+    })
+    .await;
+    let deadline = Instant::now() + CLOSE_LINGER;
+    while !shard.connections.borrow().is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
     debug!(shard = shard.id, "shard ended");
 }
 
@@ -54,20 +73,14 @@ async fn broadcast(shard: &Rc<Shard>) {
     }
 }
 
-async fn say_goodbye(shard: &Rc<Shard>) {
+/// Says something to every miner, each by its number, and lets it go.
+async fn dismiss(shard: &Rc<Shard>, reason: CloseReason, say: impl Fn(usize, &mut Vec<u8>)) {
     for (number, connection) in all(shard).into_iter().enumerate() {
         let mut goodbye = Vec::new();
-        reply::show_message(&mut goodbye, GOODBYE);
-        // Not all in the same second: the next pool on this port would drown.
-        let wait = (1 + number / RECONNECTS_PER_SECOND) as u64;
-        reply::reconnect(&mut goodbye, wait.min(RECONNECT_WAIT_MAX.as_secs()));
+        say(number, &mut goodbye);
         connection.send(&goodbye, shard);
-        connection.close(CloseReason::Shutdown);
+        connection.close(reason);
         glommio::yield_if_needed().await;
-    }
-    let deadline = Instant::now() + CLOSE_LINGER;
-    while !shard.connections.borrow().is_empty() && Instant::now() < deadline {
-        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -24,6 +24,10 @@ use hashbrown::HashMap;
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
+use crate::admission::bans::Bans;
+use crate::admission::bucket::AcceptLimiter;
+use crate::admission::reconnect::ReconnectTracker;
+use crate::admission::violations::Violations;
 use crate::limits::READ_BYTES_MAX;
 use crate::link::{DownlinkReceiver, Uplink};
 use crate::session::directory::Directory;
@@ -64,16 +68,13 @@ pub struct Port {
 pub struct SharedState {
     pub directory: Arc<Directory>,
     pub admission: Admission,
+    /// How fast connections are taken; none takes them as they come.
+    pub limiter: Option<Arc<AcceptLimiter>>,
+    pub reconnects: Arc<ReconnectTracker>,
+    pub bans: Arc<Bans>,
+    pub violations: Arc<Violations>,
     /// The zero of [`Now::elapsed`].
     pub started: Instant,
-}
-
-impl SharedState {
-    /// `secret` makes session ids that nobody can guess.
-    pub fn new(started: Instant, secret: [u8; 32]) -> Self {
-        let directory = Arc::new(Directory::new(Some(secret)));
-        Self { directory, admission: Admission::default(), started }
-    }
 }
 
 /// A shard that runs.
@@ -126,6 +127,7 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
         read_buffer: RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice()),
         text: RefCell::default(),
         judge: RefCell::default(),
+        is_paused: Cell::new(false),
         miners,
         up,
     });
@@ -170,6 +172,8 @@ struct Shard {
     /// Where a TLS miner's text goes once it has been decrypted; likewise for all.
     text: RefCell<Vec<u8>>,
     judge: RefCell<Judge>,
+    /// Connections are closed as they come.
+    is_paused: Cell<bool>,
     miners: glommio::TaskQueueHandle,
     up: Uplink,
 }
@@ -204,6 +208,8 @@ impl Shard {
                 settings: &settings,
                 work: work.as_ref(),
                 directory: &self.shared.directory,
+                bans: &self.shared.bans,
+                violations: &self.shared.violations,
                 tally: &mut self.tally.borrow_mut(),
                 out: &mut out,
             },

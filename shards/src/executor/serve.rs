@@ -7,7 +7,7 @@ use glommio::timer::sleep;
 use tracing::{debug, error};
 
 use crate::link::Sent;
-use crate::session::Next;
+use crate::session::{Next, Refusal};
 use crate::share::Solved;
 use crate::tally::CloseReason;
 use crate::wire::foreign::Foreign;
@@ -23,7 +23,7 @@ const SOLVED_RETRY: Duration = Duration::from_millis(1);
 /// Serves a connection that has been let in, until it ends.
 pub(super) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
     let reason = serve(&shard, &connection).await;
-    let reason = connection.settle_reason(reason);
+    let reason = connection.settle_reason(reason, &shard);
     shard.connections.borrow_mut().remove(&connection.key);
     shard.with_env(&connection, |session, env| session.on_close(env));
     shard.tally.borrow_mut().connection_closed(reason);
@@ -56,10 +56,14 @@ async fn serve(shard: &Rc<Shard>, connection: &Connection) -> CloseReason {
         for block in solved {
             hand_over(shard, block).await;
         }
+        if received == Err(CloseReason::LineTooLong) {
+            shard.with_env(connection, |session, env| session.on_violation(env));
+        }
         if let Some(reason) = received.err().or(close).or(connection.closing()) {
             return reason;
         }
         connection.settle_owed_work(shard);
+        connection.look_at_visit(shard);
         schedule_first_work(shard, connection);
         glommio::yield_if_needed().await;
     }
@@ -142,9 +146,15 @@ impl Input<'_> {
             // Its answer must not overtake those of the submissions before it.
             self.judge();
         }
-        let next = self.shard.with_env(self.connection, |session, env| match &request {
-            Ok(request) => session.on_request(request, env),
-            Err(malformed) => session.on_malformed(malformed, env),
+        let next = self.shard.with_env(self.connection, |session, env| {
+            match session.on_line(line, request.as_ref(), env) {
+                Next::Continue => {}
+                too_many => return too_many,
+            }
+            match &request {
+                Ok(request) => session.on_request(request, env),
+                Err(malformed) => session.on_malformed(malformed, env),
+            }
         });
         match next {
             Next::Continue => {}
@@ -154,12 +164,13 @@ impl Input<'_> {
                     self.judge();
                 }
             }
-            Next::Refuse(reject) => {
+            Next::Refuse(Refusal { reject, counts }) => {
                 // Likewise: it needs no hashing, those before it do.
                 self.judge();
                 let id = request.as_ref().map_or("null", |request| request.id);
-                self.shard
-                    .with_env(self.connection, |session, env| session.refuse(id, reject, env));
+                self.shard.with_env(self.connection, |session, env| {
+                    session.refuse(id, reject, counts, env);
+                });
             }
             Next::Close(reason) => self.close = Some(reason),
         }

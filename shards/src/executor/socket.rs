@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::limits::ACCEPT_BACKLOG;
+use crate::settings::TcpBuffers;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Time without traffic before the kernel asks whether the miner is still there, and between two
@@ -51,9 +52,15 @@ pub fn listen(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Options of a miner's socket. A kernel that refuses one still serves the miner.
-pub(super) fn prepare(stream: &impl std::os::fd::AsFd) {
+pub(super) fn prepare(stream: &impl std::os::fd::AsFd, buffers: &TcpBuffers) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket.set_tcp_keepalive(&keepalive);
+    if buffers.read > 0 {
+        let _ = socket.set_recv_buffer_size(buffers.read);
+    }
+    if buffers.write > 0 {
+        let _ = socket.set_send_buffer_size(buffers.write);
+    }
 }

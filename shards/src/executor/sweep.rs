@@ -30,6 +30,7 @@ fn look_at(shard: &Shard, connection: &Connection) {
         return;
     }
     connection.settle_owed_work(shard);
+    connection.look_at_visit(shard);
     tick(shard, connection);
 }
 

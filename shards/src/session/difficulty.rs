@@ -190,7 +190,14 @@ mod tests {
     use super::*;
 
     fn settings(min: f64, max: f64) -> DifficultySettings {
-        DifficultySettings { default: 0.0, min, max, step_granularity: 10, lock_suggested: false }
+        DifficultySettings {
+            default: 0.0,
+            min,
+            max,
+            step_granularity: 10,
+            lock_suggested: false,
+            enforce_suggested_limits: false,
+        }
     }
 
     #[test]

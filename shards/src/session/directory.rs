@@ -190,6 +190,7 @@ mod tests {
             max: 0.0,
             step_granularity: 10,
             lock_suggested: false,
+            enforce_suggested_limits: false,
         };
         Parked {
             extranonce1,

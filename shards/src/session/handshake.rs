@@ -31,6 +31,10 @@ impl Session {
             reply::failure(env.out, id, Failed::Null, CODE_OTHER, "client identifier too long");
             return Next::Close(CloseReason::Refused);
         }
+        if is_banned_client(&client_id, &env.settings.banned_clients) {
+            reply::failure(env.out, id, Failed::Null, CODE_OTHER, "banned miner type");
+            return Next::Close(CloseReason::Banned);
+        }
         self.client_id = client_id.trim().to_owned();
         let sequence = self.sequence(env);
         let brought = request.params.string(1).filter(|text| is_session_id(text));
@@ -85,6 +89,9 @@ impl Session {
             reply::failure(env.out, id, Failed::False, code, message);
             return Next::Close(CloseReason::Refused);
         }
+        if let Some(next) = self.turn_away_if_banned(id, name, env) {
+            return next;
+        }
         let Ok(script) = script_for(&wallet_of(name), env.settings.network) else {
             let message = "worker name has no valid bitcoin wallet";
             reply::failure(env.out, id, Failed::False, CODE_OTHER, message);
@@ -92,7 +99,11 @@ impl Session {
         };
         self.sequence(env);
         let is_switch = self.switch_payee(Payee { name: name.into(), script }, env);
-        let hint = password_hint(&password).or(name_hint).map(|hint| hint.min(ceiling(env)));
+        let hint = password_hint(&password).or(name_hint);
+        if let Some(next) = hint.and_then(|hint| self.turn_away_if_outside_limits(id, hint, env)) {
+            return next;
+        }
+        let hint = hint.map(|hint| hint.min(ceiling(env)));
         if let Some(hint) = hint {
             self.difficulty.set_floor(hint);
         }
@@ -128,10 +139,10 @@ impl Session {
     }
 
     /// The answer comes before everything it causes: some firmware reads one line and no more.
-    pub(super) fn configure(&mut self, request: &Request<'_>, env: &mut Env<'_>) {
+    pub(super) fn configure(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
         let Some(extensions) = extension_names(request.params.value(0)) else {
             reply::failure(env.out, request.id, Failed::Null, CODE_OTHER, "invalid params");
-            return;
+            return Next::Continue;
         };
         let options = Options(match request.params.value(1) {
             Some(Value::Object(options)) => options,
@@ -145,6 +156,10 @@ impl Session {
                 "minimumdifficulty" => {
                     let floor = options.number("minimum-difficulty.value");
                     if let Some(floor) = floor.filter(|floor| *floor > 0.0) {
+                        let outside = self.turn_away_if_outside_limits(request.id, floor, env);
+                        if let Some(next) = outside {
+                            return next;
+                        }
                         self.difficulty.set_floor(floor.min(ceiling(env)));
                     }
                     result.insert(name, true.into());
@@ -169,6 +184,7 @@ impl Session {
             self.announce_extranonce(env);
         }
         self.hurry_first_work(env);
+        Next::Continue
     }
 
     fn negotiate_rolling(
@@ -207,7 +223,7 @@ impl Session {
         reply::notification(env.out, "mining.set_extranonce", &params);
     }
 
-    pub(super) fn suggest_difficulty(&mut self, request: &Request<'_>, env: &mut Env<'_>) {
+    pub(super) fn suggest_difficulty(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
         let suggested = match request.params.value(0) {
             None if request.params.is_empty() => Some(0.0),
             Some(Value::Number(number)) => number.as_f64(),
@@ -218,29 +234,37 @@ impl Session {
             Some(difficulty) => self.accept_suggestion(request.id, difficulty, env),
             None => {
                 reply::failure(env.out, request.id, Failed::Null, CODE_OTHER, "invalid params");
+                Next::Continue
             }
         }
     }
 
-    pub(super) fn suggest_target(&mut self, request: &Request<'_>, env: &mut Env<'_>) {
+    pub(super) fn suggest_target(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
         let text = request.params.string(0).unwrap_or_default();
         if text.trim().is_empty() {
             reply::success(env.out, request.id);
-            return;
+            return Next::Continue;
         }
         match Target::from_hex(text.trim()).filter(|target| *target != Target::ZERO) {
             Some(target) => self.accept_suggestion(request.id, target.difficulty(), env),
             None => {
                 reply::failure(env.out, request.id, Failed::Null, CODE_OTHER, "invalid target");
+                Next::Continue
             }
         }
     }
 
-    fn accept_suggestion(&mut self, id: &str, difficulty: f64, env: &mut Env<'_>) {
+    fn accept_suggestion(&mut self, id: &str, difficulty: f64, env: &mut Env<'_>) -> Next {
+        if difficulty > 0.0
+            && let Some(next) = self.turn_away_if_outside_limits(id, difficulty, env)
+        {
+            return next;
+        }
         reply::success(env.out, id);
         if difficulty > 0.0 {
             self.apply_suggestion(difficulty.min(ceiling(env)), env);
         }
+        Next::Continue
     }
 
     pub(super) fn get_transactions(&mut self, request: &Request<'_>, env: &mut Env<'_>) {
@@ -257,6 +281,35 @@ impl Session {
             .map(|job| job.transactions.iter().map(|tx| display_hex(&tx.txid)).collect())
             .unwrap_or_default();
         reply::result(env.out, request.id, &json!(txids));
+    }
+}
+
+/// Whether the list has the whole identifier or the name in it (`stratum.md` §9.7, §3.1).
+fn is_banned_client(client_id: &str, banned: &[String]) -> bool {
+    let client_id = client_id.trim().to_ascii_lowercase();
+    let name = client_name(&client_id);
+    !client_id.is_empty() && banned.iter().any(|entry| *entry == client_id || *entry == name)
+}
+
+/// The identifier without its version: what stands before the first `/`, or before a last word
+/// with a digit and a dot.
+fn client_name(client_id: &str) -> String {
+    if let Some((name, version)) = client_id.split_once('/')
+        && !name.is_empty()
+        && !version.is_empty()
+    {
+        return name.to_owned();
+    }
+    let words: Vec<&str> = client_id.split_whitespace().collect();
+    match &words[..] {
+        [name @ .., version]
+            if !name.is_empty()
+                && version.contains('.')
+                && version.contains(|c: char| c.is_ascii_digit()) =>
+        {
+            name.join(" ")
+        }
+        _ => client_id.to_owned(),
     }
 }
 
@@ -327,4 +380,32 @@ fn normalised(name: &str) -> String {
 fn is_session_id(text: &str) -> bool {
     let text = text.trim();
     (1..=SESSION_ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_name_is_what_its_version_is_not() {
+        for (client_id, name) in [
+            ("cgminer/4.12.0", "cgminer"),
+            ("bitaxe/BM1370/v2.6.5", "bitaxe"),
+            ("Some Miner 1.2.3", "Some Miner"),
+            ("MinerName-variant", "MinerName-variant"),
+            ("/foo", "/foo"),
+            ("foo/", "foo/"),
+        ] {
+            assert_eq!(client_name(client_id), name);
+        }
+    }
+
+    #[test]
+    fn a_client_is_banned_by_name_or_by_version() {
+        let banned = |entry: &str, client_id: &str| is_banned_client(client_id, &[entry.into()]);
+        assert!(banned("cgminer", "cgminer/4.12.0") && banned("cgminer", "CGMiner/4.9"));
+        assert!(banned("cgminer/4.12.0", "cgminer/4.12.0"));
+        assert!(!banned("cgminer/4.12.0", "cgminer/4.9"));
+        assert!(!banned("cgminer", "cgminer2") && !banned("", ""));
+    }
 }

@@ -2,6 +2,7 @@
 //! It reads no clock, touches no socket and never waits, so a conversation can be replayed byte
 //! for byte.
 
+mod banning;
 mod difficulty;
 pub mod directory;
 mod explain;
@@ -9,6 +10,7 @@ mod handshake;
 mod hint;
 mod jobs;
 pub mod notify;
+mod offences;
 mod rolling;
 mod seen;
 mod submit;
@@ -16,11 +18,14 @@ mod submit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::bans::Bans;
+use crate::admission::source::Source;
+use crate::admission::violations::Violations;
 use crate::limits::FIRST_WORK_DELAY;
 use crate::settings::Settings;
 use crate::share::{Solved, Verdict};
 use crate::tally::{CloseReason, Tally};
-use crate::wire::reject::{CODE_METHOD_NOT_FOUND, Reject};
+use crate::wire::reject::{CODE_METHOD_NOT_FOUND, CODE_PARSE_ERROR, Reject};
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
 use difficulty::Difficulty;
@@ -29,6 +34,7 @@ use explain::Explainer;
 pub use explain::Mistake;
 use jobs::NotifiedJobs;
 use notify::Work;
+use offences::Offences;
 use rolling::Rolling;
 use submit::FoundBlocks;
 pub use submit::Submission;
@@ -48,6 +54,8 @@ pub struct Env<'a> {
     /// The newest work, when there is any.
     pub work: Option<&'a Arc<Work>>,
     pub directory: &'a Directory,
+    pub bans: &'a Bans,
+    pub violations: &'a Violations,
     pub tally: &'a mut Tally,
     /// Bytes for this miner, in order.
     pub out: &'a mut Vec<u8>,
@@ -61,9 +69,17 @@ pub enum Next {
     Judge(Submission),
     /// The submission is refused without hashing; [`Session::refuse`] answers it, after those
     /// that came before it.
-    Refuse(Reject),
+    Refuse(Refusal),
     /// What has been written is still sent.
     Close(CloseReason),
+}
+
+/// Why a submission is refused without hashing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Refusal {
+    pub reject: Reject,
+    /// It names a known job: what is wrong with it may be held against the miner.
+    pub counts: bool,
 }
 
 /// Who is paid for a connection's shares.
@@ -104,13 +120,16 @@ pub struct Session {
     jobs: NotifiedJobs,
     first_work: FirstWork,
     last_line_at: Duration,
+    came_at: Duration,
+    source: Source,
+    offences: Offences,
     accepted: u64,
     found_blocks: FoundBlocks,
     explainer: Explainer,
 }
 
 impl Session {
-    pub fn new(settings: &Settings, now: Now) -> Self {
+    pub fn new(source: Source, settings: &Settings, now: Now) -> Self {
         Self {
             sequence: None,
             place: None,
@@ -124,6 +143,9 @@ impl Session {
             jobs: NotifiedJobs::default(),
             first_work: FirstWork::Waiting,
             last_line_at: now.elapsed,
+            came_at: now.elapsed,
+            source,
+            offences: Offences::default(),
             accepted: 0,
             found_blocks: FoundBlocks::default(),
             explainer: Explainer::default(),
@@ -138,13 +160,15 @@ impl Session {
             "mining.submit" => return self.submit(request, env),
             "mining.subscribe" => return self.subscribe(request, env),
             "mining.authorize" | "mining.auth" => return self.authorize(request, env),
-            "mining.configure" => self.configure(request, env),
+            "mining.configure" => return self.configure(request, env),
             "mining.extranonce.subscribe" => self.extranonce_subscribe(request, env),
             // The second of each is a pool's message that proxies send the wrong way.
             "mining.suggest_difficulty" | "mining.set_difficulty" => {
-                self.suggest_difficulty(request, env);
+                return self.suggest_difficulty(request, env);
             }
-            "mining.suggest_target" | "mining.set_target" => self.suggest_target(request, env),
+            "mining.suggest_target" | "mining.set_target" => {
+                return self.suggest_target(request, env);
+            }
             "mining.get_transactions" => self.get_transactions(request, env),
             "mining.ping" | "client.ping" => reply::result(env.out, id, &"pong"),
             "client.get_version" => {
@@ -166,9 +190,9 @@ impl Session {
     pub fn on_malformed(&mut self, malformed: &Malformed<'_>, env: &mut Env<'_>) -> Next {
         self.last_line_at = env.now.elapsed;
         if let Some(id) = malformed.id {
-            let code = crate::wire::reject::CODE_PARSE_ERROR;
-            reply::failure(env.out, id, Failed::Null, code, "parse error");
+            reply::failure(env.out, id, Failed::Null, CODE_PARSE_ERROR, "parse error");
         }
+        self.on_violation(env);
         Next::Close(CloseReason::Malformed)
     }
 

@@ -21,7 +21,7 @@ use crate::work::target::SHARE_TOLERANCE;
 use super::hint::split_worker_name;
 use super::jobs::{Found, Notified};
 use super::seen::ShareKey;
-use super::{Env, Next, Session};
+use super::{Env, Next, Refusal, Session};
 
 /// A share that must be hashed to be judged. It carries what it is judged by, so nothing that
 /// happens meanwhile can change the outcome.
@@ -110,19 +110,31 @@ impl Submission {
 
 impl Session {
     pub(super) fn submit(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
-        match self.check(request, env) {
+        let parsed = Fields::parse(&request.params, &env.settings.shares);
+        let checked = match parsed {
+            Ok(fields) => self.check(request.id, &fields, env).map_err(|reject| (reject, true)),
+            Err(reject) => Err((reject, false)),
+        };
+        match checked {
             Ok(submission) => Next::Judge(submission),
-            Err(reject) => Next::Refuse(reject),
+            Err((reject, counts)) => Next::Refuse(Refusal { reject, counts }),
         }
     }
 
     /// The checks before hashing, in the order of `stratum.md` §6.1. Policy failures are only
     /// noted: a block is a block whatever policy says.
-    fn check(&mut self, request: &Request<'_>, env: &Env<'_>) -> Result<Submission, Reject> {
+    fn check(
+        &mut self,
+        id: &str,
+        fields: &Fields<'_>,
+        env: &Env<'_>,
+    ) -> Result<Submission, Reject> {
         let rules = &env.settings.shares;
-        let fields = Fields::parse(&request.params, rules)?;
         let extranonce1 = self.place.as_ref().map(|place| place.extranonce1).unwrap_or_default();
         let mut policy = self.check_worker(&fields.worker, rules)?;
+        if self.offences.ban(env.now.unix_seconds).is_some() {
+            policy.get_or_insert(Reject::Banned);
+        }
 
         let last = self.jobs.last().cloned();
         let (notified, mut recent) = match (self.jobs.find(&fields.job_id), rules.freshness) {
@@ -177,7 +189,7 @@ impl Session {
             job_is_full = recent.is_full();
         }
         Ok(Submission {
-            id: SmallVec::from_slice(request.id.as_bytes()),
+            id: SmallVec::from_slice(id.as_bytes()),
             extranonce1,
             extranonce2,
             ntime,
@@ -227,6 +239,7 @@ impl Session {
         match credit {
             Ok(credit) => {
                 self.accepted += 1;
+                self.offences.accepted(env.now.elapsed, &env.settings.bans);
                 let worker = &submission.notified.payee.name;
                 env.tally.accept(worker, credit, verdict.difficulty, env.now.unix_seconds);
                 reply::success(env.out, submission.id());
@@ -234,7 +247,7 @@ impl Session {
             Err(reject @ Reject::LowDifficulty { .. }) => {
                 self.refuse_low(submission, reject, verdict, env);
             }
-            Err(reject) => self.refuse(submission.id(), reject, env),
+            Err(reject) => self.refuse(submission.id(), reject, true, env),
         }
         if submission.job_is_full {
             self.notify(true, env);
@@ -255,7 +268,7 @@ impl Session {
         let (found, before) = (verdict.difficulty, self.difficulty.before());
         let mistake = self.explainer.explain(submission, found, before, others, env.now.elapsed);
         let Some(mistake) = mistake else {
-            return self.refuse(submission.id(), reject, env);
+            return self.refuse(submission.id(), reject, true, env);
         };
         let worker = &submission.notified.payee.name;
         env.tally.reject(Some(worker), reject, env.now.unix_seconds);
@@ -263,13 +276,6 @@ impl Session {
         info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
         let message = format!("{}: {}", reject.message(), mistake.words());
         reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
-    }
-
-    /// Answers a submission that is not accepted.
-    pub fn refuse(&self, id: &str, reject: Reject, env: &mut Env<'_>) {
-        let worker = self.payee.as_ref().map(|payee| &payee.name);
-        env.tally.reject(worker, reject, env.now.unix_seconds);
-        reply::reject(env.out, id, reject);
     }
 }
 

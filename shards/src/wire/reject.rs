@@ -28,11 +28,16 @@ pub enum Reject {
     VersionTooLong,
     Unauthorized,
     UnauthorizedWorker,
+    /// Answered in the words of the ban, and not counted.
+    Banned,
     StaleJob,
     VersionRollingOff,
     InvalidVersionMask,
     Duplicate,
-    LowDifficulty { found: f64, expected: f64 },
+    LowDifficulty {
+        found: f64,
+        expected: f64,
+    },
 }
 
 impl Reject {
@@ -41,7 +46,7 @@ impl Reject {
             Self::StaleJob => 21,
             Self::Duplicate => 22,
             Self::LowDifficulty { .. } => 23,
-            Self::Unauthorized | Self::UnauthorizedWorker => CODE_UNAUTHORIZED,
+            Self::Unauthorized | Self::UnauthorizedWorker | Self::Banned => CODE_UNAUTHORIZED,
             _ => CODE_OTHER,
         }
     }
@@ -62,6 +67,7 @@ impl Reject {
             Self::EmptyVersion => "version required",
             Self::VersionTooLong => "version too long",
             Self::Unauthorized | Self::UnauthorizedWorker => "unauthorized",
+            Self::Banned => "banned",
             Self::StaleJob => "job not found",
             Self::VersionRollingOff => "version rolling not enabled",
             Self::InvalidVersionMask => "invalid version mask",
@@ -94,6 +100,7 @@ impl Reject {
             Self::VersionTooLong => "version too long",
             Self::Unauthorized => "unauthorized",
             Self::UnauthorizedWorker => "unauthorized worker",
+            Self::Banned => "banned",
             Self::StaleJob => "stale job",
             Self::InvalidVersionMask => "invalid version mask",
             Self::Duplicate => "duplicate share",

@@ -18,10 +18,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gopool_shards::admission::ban::BanRules;
+use gopool_shards::admission::bans::Bans;
+use gopool_shards::admission::source::Source;
+use gopool_shards::admission::violations::Violations;
 use gopool_shards::session::directory::Directory;
 use gopool_shards::session::notify::Work;
-use gopool_shards::session::{Env, Next, Now, Session};
-use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy};
+use gopool_shards::session::{Env, Next, Now, Refusal, Session};
+use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
 use gopool_shards::share::{self, Solved, Verdict};
 use gopool_shards::tally::{CloseReason, Tally};
 use gopool_shards::wire::line::Partial;
@@ -46,6 +50,14 @@ pub fn defaults() -> Settings {
         extranonce2_size: 4,
         min_version_bits: 1,
         connections_max: 50_000,
+        tcp_buffers: TcpBuffers::default(),
+        messages_per_minute: 0,
+        banned_clients: vec![],
+        bans: BanRules {
+            threshold: 40,
+            window: Duration::from_secs(300),
+            duration: Duration::from_secs(900),
+        },
         idle_timeout: Duration::from_secs(180),
         difficulty: DifficultySettings {
             default: 0.0,
@@ -53,6 +65,7 @@ pub fn defaults() -> Settings {
             max: 0.0,
             step_granularity: 10,
             lock_suggested: false,
+            enforce_suggested_limits: false,
         },
         shares: SharePolicy {
             freshness: Freshness::JobId,
@@ -130,6 +143,8 @@ pub struct Pool {
     jobs: u64,
     work: Option<Arc<Work>>,
     directory: Directory,
+    pub bans: Bans,
+    violations: Arc<Violations>,
     pub tally: Tally,
     now: Now,
     session: Session,
@@ -154,13 +169,15 @@ impl Pool {
 
     pub fn with_template(settings: Settings, template: Template) -> Self {
         let now = Now { elapsed: Duration::from_secs(1000), unix_seconds: 1_713_571_770 };
-        let session = Session::new(&settings, now);
+        let session = Session::new(source(), &settings, now);
         let mut pool = Self {
             settings,
             template,
             jobs: 0,
             work: None,
             directory: Directory::new(None),
+            bans: Bans::default(),
+            violations: Violations::new(),
             tally: Tally::default(),
             now,
             session,
@@ -236,12 +253,15 @@ impl Pool {
             let mut submission = None;
             self.with_env(|session, env| {
                 let request = Request::parse(&line);
-                let next = match &request {
-                    Ok(request) => session.on_request(request, env),
-                    Err(malformed) => session.on_malformed(malformed, env),
+                let next = match (session.on_line(&line, request.as_ref(), env), &request) {
+                    (Next::Continue, Ok(request)) => session.on_request(request, env),
+                    (Next::Continue, Err(malformed)) => session.on_malformed(malformed, env),
+                    (too_many, _) => too_many,
                 };
                 match next {
-                    Next::Refuse(reject) => session.refuse(request.expect("one").id, reject, env),
+                    Next::Refuse(Refusal { reject, counts }) => {
+                        session.refuse(request.expect("one").id, reject, counts, env);
+                    }
                     Next::Judge(found) => submission = Some(found),
                     Next::Close(reason) => return Some(reason),
                     Next::Continue => {}
@@ -274,7 +294,7 @@ impl Pool {
             session.on_close(env);
             None
         });
-        self.session = Session::new(&self.settings, self.now);
+        self.session = Session::new(source(), &self.settings, self.now);
         self.closed = None;
     }
 
@@ -329,6 +349,8 @@ impl Pool {
                 settings: &self.settings,
                 work: self.work.as_ref(),
                 directory: &self.directory,
+                bans: &self.bans,
+                violations: &self.violations,
                 tally: &mut self.tally,
                 out: &mut out,
             },
@@ -343,6 +365,10 @@ impl Pool {
     fn expect_silence(&self, before: &str) {
         assert!(self.said.is_empty(), "before {before} the pool also says {:?}", self.said);
     }
+}
+
+fn source() -> Source {
+    std::net::IpAddr::from([127, 0, 0, 1]).into()
 }
 
 /// Whether `said` is `expected`, in which `…` stands for anything.

@@ -42,6 +42,9 @@ pub struct Flags {
     /// Threads that serve miners, each on a core of its own; 0 for all cores but one
     #[arg(long, value_name = "COUNT")]
     pub shards: Option<usize>,
+    /// No automatic bans and no strict checks, whatever the files say
+    #[arg(long, value_name = "true|false", action = ArgAction::Set)]
+    pub safe_mode: Option<bool>,
     /// Answer subscribe as ckpool does
     #[arg(long, value_name = "true|false", action = ArgAction::Set)]
     pub ckpool_emulate: Option<bool>,

@@ -21,11 +21,18 @@ use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::snapshot::SnapshotCell;
-use gopool::store::StoreError;
+use gopool::store::{BanRow, StoreError};
 use gopool::tls::{Certificate, TlsError};
 use gopool::{entropy, log, status, store};
+use gopool_shards::admission::Admission;
+use gopool_shards::admission::ban::Ban;
+use gopool_shards::admission::bans::Bans;
+use gopool_shards::admission::bucket::AcceptLimiter;
+use gopool_shards::admission::reconnect::ReconnectTracker;
+use gopool_shards::admission::violations::Violations;
 use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
 use gopool_shards::link::{UplinkReceiver, downlink, uplink};
+use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 
 /// How long the last changes may take to reach the disk.
@@ -138,7 +145,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     }
     // The database before whatever could find a block; the page before the node, so that people
     // can watch it come up.
-    let (writer, restored) = store::open(&config.data_dir)?;
+    let (writer, restored) = store::open(&config.data_dir, config.ended_bans)?;
     let (store, store_thread) = writer.spawn()?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_stop = Arc::new(AtomicBool::new(false));
@@ -161,13 +168,14 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
             restored: restored.pending,
         },
         Arc::clone(&rpc),
-        store,
+        store.clone(),
         block_sender,
     )?;
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
     let listeners = stratum.iter().flatten().map(copy).collect::<std::io::Result<_>>()?;
-    let (shards, uplink) = start_shards(&config, &cores, stratum, started)?;
+    let shared = shared_state(&config, started, &restored.bans);
+    let (shards, uplink) = start_shards(&config, &cores, stratum, &shared)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };
     feed::spawn(feed_plan, Arc::clone(&rpc), node_sender)?;
@@ -183,6 +191,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         blocks,
         block_events,
         found: restored.found,
+        store,
         snapshots,
         stop,
         config,
@@ -250,14 +259,31 @@ fn auth(config: &Config) -> Auth {
     }
 }
 
+/// What all shards share, with the bans of earlier runs.
+fn shared_state(config: &Config, started: Instant, bans: &[BanRow]) -> SharedState {
+    let list = Bans::default();
+    for BanRow { worker, until, reason } in bans {
+        list.insert(Ban::new(worker, *until, reason, None));
+    }
+    let limiter = config.accept.rates().map(|rates| AcceptLimiter::new(rates, started.elapsed()));
+    SharedState {
+        directory: Arc::new(Directory::new(Some(entropy::secret()))),
+        admission: Admission::default(),
+        limiter: limiter.map(Arc::new),
+        reconnects: ReconnectTracker::new(config.reconnects),
+        bans: Arc::new(list),
+        violations: Violations::new(),
+        started,
+    }
+}
+
 fn start_shards(
     config: &Config,
     cores: &Cores,
     ports: Vec<Vec<Port>>,
-    started: Instant,
+    shared: &SharedState,
 ) -> std::io::Result<(Vec<ShardEnd>, UplinkReceiver)> {
     let (up, receiver) = uplink(cores.shards.len());
-    let shared = SharedState::new(started, entropy::secret());
     let settings = Arc::new(config.settings.clone());
     let mut shards = Vec::new();
     for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {

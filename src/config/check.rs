@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gopool_shards::admission::auto_limits::AcceptKeys;
+use gopool_shards::admission::ban::BanRules;
+use gopool_shards::admission::reconnect::ReconnectRules;
 use gopool_shards::limits::{COINBASE_SCRIPT_BYTES_MAX, EXTRANONCE2_BYTES_MAX};
-use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy};
+use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
 use gopool_shards::work::address::{Network, script_for};
 use gopool_shards::work::job::JobInputs;
 use gopool_shards::work::payout::{Donation, PayoutPolicy};
@@ -15,8 +18,11 @@ use gopool_shards::work::tag::brand_tag;
 use crate::cli::Flags;
 use crate::node::zmq;
 
-use super::raw::{RawConfig, RawMining, RawNode, RawPolicy, RawTuning, RawVersionBits};
+use super::raw::{
+    RawConfig, RawMining, RawNode, RawPolicy, RawTuning, RawTuningStratum, RawVersionBits,
+};
 use super::{Config, ConfigError, RpcAuth};
+use crate::store::EndedBans;
 
 const DEFAULT_RPC_URL: &str = "http://127.0.0.1:8332";
 const DEFAULT_ZMQ_HASHBLOCK: &str = "tcp://127.0.0.1:28334";
@@ -36,7 +42,10 @@ pub(super) struct Files {
 }
 
 pub(super) fn check(files: Files, flags: &Flags) -> Result<Config, ConfigError> {
-    let Files { config, policy, tuning, version_bits } = files;
+    let Files { config, mut policy, mut tuning, version_bits } = files;
+    if flags.safe_mode.unwrap_or(config.stratum.safe_mode) {
+        apply_safe_mode(&mut policy, &mut tuning);
+    }
     let network = flags.network();
     let payout_address: String =
         config.node.payout_address.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -69,6 +78,13 @@ pub(super) fn check(files: Files, flags: &Flags) -> Result<Config, ConfigError> 
         rpc_auth: rpc_auth(&config.node, flags),
         zmq: zmq_endpoints(&config.node, flags),
         payout_address,
+        accept: accept_keys(&tuning, settings.connections_max),
+        reconnects: reconnect_rules(&policy)?,
+        ended_bans: if policy.bans.clean_expired_on_startup {
+            EndedBans::Delete
+        } else {
+            EndedBans::Keep
+        },
         settings,
         job_inputs,
         job_entropy,
@@ -204,11 +220,27 @@ fn settings(
     Ok(Settings {
         network: flags.network(),
         version: env!("CARGO_PKG_VERSION"),
-        ckpool_emulate: flags.ckpool_emulate.unwrap_or(policy.stratum.ckpool_emulate),
+        ckpool_emulate: flags
+            .ckpool_emulate
+            .filter(|_| !is_safe(config, flags))
+            .unwrap_or(policy.stratum.ckpool_emulate),
         password: config.stratum.stratum_password_enabled.then(|| password.to_owned()),
         extranonce2_size,
         min_version_bits,
+        tcp_buffers: tcp_buffers(tuning)?,
         connections_max,
+        messages_per_minute: count(
+            "tuning: rate_limits.stratum_messages_per_minute",
+            tuning.rate_limits.stratum_messages_per_minute,
+        )?,
+        banned_clients: policy
+            .bans
+            .banned_miner_types
+            .iter()
+            .map(|entry| entry.trim().to_ascii_lowercase())
+            .filter(|entry| !entry.is_empty())
+            .collect(),
+        bans: ban_rules(policy)?,
         idle_timeout,
         difficulty: difficulty(tuning, flags)?,
         shares: share_policy(policy)?,
@@ -243,7 +275,78 @@ fn difficulty(tuning: &RawTuning, flags: &Flags) -> Result<DifficultySettings, C
         max,
         step_granularity,
         lock_suggested: raw.lock_suggested_difficulty,
+        enforce_suggested_limits: raw.enforce_suggested_difficulty_limits,
     })
+}
+
+fn is_safe(config: &RawConfig, flags: &Flags) -> bool {
+    flags.safe_mode.unwrap_or(config.stratum.safe_mode)
+}
+
+/// No automatic bans, and no check that an odd miner might fail (`config.md` §5).
+fn apply_safe_mode(policy: &mut RawPolicy, tuning: &mut RawTuning) {
+    policy.stratum.ckpool_emulate = true;
+    policy.mining.share_require_authorized_connection = true;
+    policy.mining.share_check_param_format = true;
+    policy.mining.share_check_duplicate = true;
+    policy.mining.share_check_ntime_window = false;
+    policy.mining.share_check_version_rolling = false;
+    policy.mining.share_require_worker_match = false;
+    policy.bans.ban_invalid_submissions_after = 0;
+    policy.bans.reconnect_ban_threshold = 0;
+    tuning.stratum = RawTuningStratum::default();
+    tuning.rate_limits.disable_connect_rate_limits = true;
+}
+
+fn count(key: &'static str, found: i64) -> Result<u32, ConfigError> {
+    u32::try_from(found).map_err(|_| value(key, found, "0 or more"))
+}
+
+/// Windows and durations that make no sense are the default ones (`config.md` §3.5).
+fn seconds(found: i64, default: u64) -> Duration {
+    Duration::from_secs(u64::try_from(found).ok().filter(|found| *found > 0).unwrap_or(default))
+}
+
+fn ban_rules(policy: &RawPolicy) -> Result<BanRules, ConfigError> {
+    let raw = &policy.bans;
+    let key = "policy: bans.ban_invalid_submissions_after";
+    Ok(BanRules {
+        threshold: count(key, raw.ban_invalid_submissions_after)?,
+        window: seconds(raw.ban_invalid_submissions_window_seconds, 300),
+        duration: seconds(raw.ban_invalid_submissions_duration_seconds, 900),
+    })
+}
+
+fn reconnect_rules(policy: &RawPolicy) -> Result<ReconnectRules, ConfigError> {
+    let raw = &policy.bans;
+    Ok(ReconnectRules {
+        threshold: count("policy: bans.reconnect_ban_threshold", raw.reconnect_ban_threshold)?,
+        window: seconds(raw.reconnect_ban_window_seconds, 60),
+        duration: seconds(raw.reconnect_ban_duration_seconds, 3600),
+    })
+}
+
+fn accept_keys(tuning: &RawTuning, connections_max: usize) -> AcceptKeys {
+    let raw = &tuning.rate_limits;
+    AcceptKeys {
+        connections_max: i64::try_from(connections_max).unwrap_or(i64::MAX),
+        disabled: raw.disable_connect_rate_limits,
+        per_second: raw.max_accepts_per_second,
+        burst: raw.max_accept_burst,
+        steady_per_second: raw.accept_steady_state_rate,
+        reconnect_window: raw.accept_reconnect_window,
+        burst_window: raw.accept_burst_window,
+        steady_window: raw.accept_steady_state_window,
+        steady_reconnect_percent: raw.accept_steady_state_reconnect_percent,
+        steady_reconnect_window: raw.accept_steady_state_reconnect_window,
+    }
+}
+
+fn tcp_buffers(tuning: &RawTuning) -> Result<TcpBuffers, ConfigError> {
+    let raw = &tuning.stratum;
+    let read = count("tuning: stratum.tcp_read_buffer_bytes", raw.tcp_read_buffer_bytes)?;
+    let write = count("tuning: stratum.tcp_write_buffer_bytes", raw.tcp_write_buffer_bytes)?;
+    Ok(TcpBuffers { read: read as usize, write: write as usize })
 }
 
 fn share_policy(policy: &RawPolicy) -> Result<SharePolicy, ConfigError> {

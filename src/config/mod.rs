@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use gopool_shards::admission::auto_limits::AcceptKeys;
+use gopool_shards::admission::reconnect::ReconnectRules;
 use gopool_shards::settings::Settings;
 use gopool_shards::work::address::{AddressError, Network};
 use gopool_shards::work::job::JobInputs;
 
 use crate::cli::Flags;
 use crate::node::zmq::Endpoint;
+use crate::store::EndedBans;
 use raw::{RawConfig, RawPolicy, RawTuning, RawVersionBits};
 
 const EXAMPLE: &str = include_str!("config.toml.example");
@@ -36,6 +39,9 @@ pub struct Config {
     pub zmq: Vec<Endpoint>,
     pub payout_address: String,
     pub settings: Settings,
+    pub accept: AcceptKeys,
+    pub reconnects: ReconnectRules,
+    pub ended_bans: EndedBans,
     pub job_inputs: JobInputs,
     /// Characters of entropy in the tag of each job.
     pub job_entropy: usize,
@@ -82,13 +88,29 @@ pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
             missing: config_path,
         });
     }
-    let files = check::Files {
+    let mut files = check::Files {
         config: read::<RawConfig>(&config_path)?,
         policy: read::<RawPolicy>(&folder.join("policy.toml"))?,
         tuning: read::<RawTuning>(&folder.join("tuning.toml"))?,
         version_bits: read::<RawVersionBits>(&folder.join("version_bits.toml"))?,
     };
+    if let Some(blacklist) = read_blacklist(&folder.join("miner_blacklist.json")) {
+        files.policy.bans.banned_miner_types = blacklist;
+    }
     check::check(files, flags)
+}
+
+/// The list that wins over `banned_miner_types`, unless it is empty; one that cannot be read is
+/// reported and left out.
+fn read_blacklist(path: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(path).ok()?;
+    match serde_json::from_str::<Vec<String>>(&text) {
+        Ok(list) => Some(list).filter(|list| list.iter().any(|entry| !entry.trim().is_empty())),
+        Err(error) => {
+            eprintln!("gopool: {} is left out: {error}", path.display());
+            None
+        }
+    }
 }
 
 fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, ConfigError> {

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use gopool_shards::admission::auto_limits::AcceptKeys;
+
 /// `config.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -33,6 +35,7 @@ pub struct RawBranding {
 #[serde(default)]
 pub struct RawStratum {
     pub stratum_tls_listen: Option<String>,
+    pub safe_mode: bool,
     pub stratum_password_enabled: bool,
     pub stratum_password: String,
 }
@@ -84,6 +87,35 @@ pub struct RawPolicy {
     pub hashrate: RawPolicyHashrate,
     pub version: RawPolicyVersion,
     pub timeouts: RawTimeouts,
+    pub bans: RawBans,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct RawBans {
+    pub clean_expired_on_startup: bool,
+    pub ban_invalid_submissions_after: i64,
+    pub ban_invalid_submissions_window_seconds: i64,
+    pub ban_invalid_submissions_duration_seconds: i64,
+    pub reconnect_ban_threshold: i64,
+    pub reconnect_ban_window_seconds: i64,
+    pub reconnect_ban_duration_seconds: i64,
+    pub banned_miner_types: Vec<String>,
+}
+
+impl Default for RawBans {
+    fn default() -> Self {
+        Self {
+            clean_expired_on_startup: true,
+            ban_invalid_submissions_after: 40,
+            ban_invalid_submissions_window_seconds: 300,
+            ban_invalid_submissions_duration_seconds: 900,
+            reconnect_ban_threshold: 60,
+            reconnect_ban_window_seconds: 60,
+            reconnect_ban_duration_seconds: 3600,
+            banned_miner_types: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,6 +204,7 @@ impl Default for RawTimeouts {
 #[serde(default)]
 pub struct RawTuning {
     pub rate_limits: RawRateLimits,
+    pub stratum: RawTuningStratum,
     pub difficulty: RawDifficulty,
     pub mining: RawTuningMining,
     pub shards: RawShards,
@@ -181,12 +214,42 @@ pub struct RawTuning {
 #[serde(default)]
 pub struct RawRateLimits {
     pub max_conns: i64,
+    pub disable_connect_rate_limits: bool,
+    pub max_accepts_per_second: Option<i64>,
+    pub max_accept_burst: Option<i64>,
+    pub accept_steady_state_rate: Option<i64>,
+    pub accept_reconnect_window: i64,
+    pub accept_burst_window: i64,
+    pub accept_steady_state_window: i64,
+    pub accept_steady_state_reconnect_percent: f64,
+    pub accept_steady_state_reconnect_window: i64,
+    pub stratum_messages_per_minute: i64,
 }
 
 impl Default for RawRateLimits {
     fn default() -> Self {
-        Self { max_conns: 50_000 }
+        let keys = AcceptKeys::default();
+        Self {
+            max_conns: keys.connections_max,
+            disable_connect_rate_limits: false,
+            max_accepts_per_second: None,
+            max_accept_burst: None,
+            accept_steady_state_rate: None,
+            accept_reconnect_window: keys.reconnect_window,
+            accept_burst_window: keys.burst_window,
+            accept_steady_state_window: keys.steady_window,
+            accept_steady_state_reconnect_percent: keys.steady_reconnect_percent,
+            accept_steady_state_reconnect_window: keys.steady_reconnect_window,
+            stratum_messages_per_minute: 0,
+        }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RawTuningStratum {
+    pub tcp_read_buffer_bytes: i64,
+    pub tcp_write_buffer_bytes: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -196,6 +259,7 @@ pub struct RawDifficulty {
     pub min_difficulty: f64,
     pub max_difficulty: f64,
     pub lock_suggested_difficulty: bool,
+    pub enforce_suggested_difficulty_limits: bool,
 }
 
 impl Default for RawDifficulty {
@@ -205,6 +269,7 @@ impl Default for RawDifficulty {
             min_difficulty: 256.0,
             max_difficulty: 0.0,
             lock_suggested_difficulty: false,
+            enforce_suggested_difficulty_limits: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How the job feed is doing, for those who look (`mining.md` §2.6, §2.7, §2.9).
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
@@ -13,6 +13,7 @@ const HISTORY_LINES: usize = 3;
 #[derive(Default)]
 pub(super) struct FeedStatus {
     figures: FeedFigures,
+    succeeded_at: Option<Instant>,
     /// ZMQ endpoints that are connected.
     up: BTreeSet<String>,
 }
@@ -20,6 +21,14 @@ pub(super) struct FeedStatus {
 impl FeedStatus {
     pub(super) fn figures(&self) -> FeedFigures {
         self.figures.clone()
+    }
+
+    pub(super) fn error(&self) -> Option<String> {
+        self.figures.last_error.clone()
+    }
+
+    pub(super) fn since_success(&self) -> Option<Duration> {
+        self.succeeded_at.map(|at| at.elapsed())
     }
 
     pub(super) fn failed(&mut self, error: String) {
@@ -30,6 +39,7 @@ impl FeedStatus {
 
     pub(super) fn succeeded(&mut self, node: &str) {
         self.figures.last_success_at = Some(SystemTime::now());
+        self.succeeded_at = Some(Instant::now());
         self.figures.last_error_at = None;
         if self.figures.last_error.take().is_some() {
             info!(component = "feed", remote = node, "job feed recovered");

@@ -2,6 +2,7 @@
 //! closes: node → control → shards → control → node.
 
 mod feed_status;
+mod gate;
 mod work;
 
 use std::net::TcpListener;
@@ -12,8 +13,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use tracing::{error, info, warn};
 
+use gopool_shards::admission::ban::Ban;
 use gopool_shards::executor::{ShardHandle, listen};
-use gopool_shards::link::{Downlink, Phase, UplinkReceiver};
+use gopool_shards::link::{Downlink, Phase, Report, UplinkReceiver};
 use gopool_shards::work::address::Network;
 use gopool_shards::work::template::Template;
 
@@ -23,9 +25,10 @@ use crate::ledger::Ledger;
 use crate::node::feed::{ChainInfo, NodeEvent};
 use crate::node::rpc::Rpc;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
-use crate::store::{FoundBlock, Settled};
+use crate::store::{FoundBlock, Settled, StoreHandle};
 use crate::system::SystemReader;
 use feed_status::FeedStatus;
+use gate::{Facts, Gate, Sync, Turn, Unhealthy};
 use work::WorkBuilder;
 
 /// How often the snapshot is rebuilt.
@@ -66,6 +69,7 @@ pub struct ControlPlan {
     pub block_events: Receiver<BlockEvent>,
     /// Found in earlier runs, newest first.
     pub found: Vec<FoundBlock>,
+    pub store: StoreHandle,
     pub snapshots: SnapshotCell,
     pub stop: Receiver<()>,
 }
@@ -88,6 +92,10 @@ pub struct Control {
     system: SystemReader,
     snapshots: SnapshotCell,
     is_wrong_chain: bool,
+    gate: Gate,
+    /// What the node said of itself, and when.
+    sync: Option<(Instant, Sync)>,
+    store: StoreHandle,
 }
 
 /// Runs the pool until it is stopped.
@@ -110,6 +118,9 @@ pub fn run(plan: ControlPlan) -> Ended {
         system: SystemReader::default(),
         snapshots: plan.snapshots,
         is_wrong_chain: false,
+        gate: Gate::default(),
+        sync: None,
+        store: plan.store,
     };
     let ended = control.run(&node_events, &uplink, &block_events, &stop);
     control.stop(&uplink);
@@ -136,7 +147,7 @@ impl Control {
                     return ended;
                 },
                 recv(uplink.reports) -> report => if let Ok(report) = report {
-                    self.ledger.add(report, self.started.elapsed());
+                    self.on_report(report);
                 },
                 recv(block_events) -> event => if let Ok(event) = event {
                     self.on_block(&event);
@@ -145,6 +156,7 @@ impl Control {
                 default(next_snapshot.saturating_duration_since(Instant::now())) => {}
             }
             if Instant::now() >= next_snapshot {
+                self.turn_gate();
                 self.publish();
                 next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
             }
@@ -165,7 +177,52 @@ impl Control {
         None
     }
 
+    fn on_report(&mut self, mut report: Report) {
+        for ban in report.sums.bans.drain(..) {
+            let Ban { worker, reason, .. } = &*ban;
+            info!(component = "stratum", %worker, %reason, until = ban.until_unix, "banned");
+            self.store.save_ban(&ban);
+        }
+        self.ledger.add(report, self.started.elapsed());
+    }
+
+    /// Lets miners go when there has been no fresh work for them for too long, and welcomes them
+    /// when there is again.
+    fn turn_gate(&mut self) {
+        let facts = Facts {
+            network: self.config.network,
+            has_job: self.work.has_job(),
+            feed_error: self.feed.error(),
+            since_success: self.feed.since_success(),
+            sync: self.sync.map(|(at, sync)| Sync { age: at.elapsed(), ..sync }),
+        };
+        let phase = match self.gate.turn(gate::judge(&facts), self.started.elapsed()) {
+            None => return,
+            Some(Turn::Open) => {
+                info!(component = "stratum", "there is fresh work again, miners are welcome");
+                Phase::Open
+            }
+            Some(Turn::Shut(Unhealthy { reason, detail })) => {
+                warn!(component = "stratum", reason, detail, "no fresh work, miners are let go");
+                Phase::Paused
+            }
+        };
+        // Before the first job nobody is there and nothing listens.
+        if !self.open_listeners.is_empty() {
+            for shard in &self.shards {
+                shard.downlink.send_phase(phase);
+            }
+        }
+    }
+
     fn on_chain(&mut self, info: &ChainInfo) -> Option<Ended> {
+        let sync = Sync {
+            age: Duration::ZERO,
+            is_initial_download: info.is_initial_download,
+            blocks: info.blocks,
+            headers: info.headers,
+        };
+        self.sync = Some((Instant::now(), sync));
         let network = self.config.network;
         self.is_wrong_chain = info.network() != Some(network);
         if !self.is_wrong_chain {

@@ -84,17 +84,34 @@ impl Settled {
     }
 }
 
+/// What becomes of bans that are over when the pool starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBans {
+    Delete,
+    Keep,
+}
+
 /// What the last run left behind.
 #[derive(Debug, Default)]
 pub struct Restored {
     pub pending: Vec<PendingBlock>,
     /// Newest first.
     pub found: Vec<FoundBlock>,
+    pub bans: Vec<BanRow>,
+}
+
+/// A row of `bans`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BanRow {
+    pub worker: String,
+    /// Unix seconds; 0 for never.
+    pub until: u64,
+    pub reason: String,
 }
 
 /// Opens the database below the data folder, creating it when it is not there, and reads what
 /// the last run left. The writer is not running yet.
-pub fn open(data_dir: &Path) -> Result<(Writer, Restored), StoreError> {
+pub fn open(data_dir: &Path, ended_bans: EndedBans) -> Result<(Writer, Restored), StoreError> {
     let folder = data_dir.join("state");
     fs::create_dir_all(&folder)
         .map_err(|source| StoreError::Folder { path: folder.clone(), source })?;
@@ -102,9 +119,14 @@ pub fn open(data_dir: &Path) -> Result<(Writer, Restored), StoreError> {
     let opened = || -> rusqlite::Result<(Connection, Restored)> {
         let connection = connect(&path)?;
         create_schema(&connection)?;
+        if ended_bans == EndedBans::Delete {
+            let ended = "DELETE FROM bans WHERE until_unix <> 0 AND until_unix <= unixepoch()";
+            connection.execute(ended, [])?;
+        }
         let restored = Restored {
             pending: read_pending(&connection)?,
             found: read_found(&connection, FOUND_BLOCKS_SHOWN)?,
+            bans: read_bans(&connection)?,
         };
         Ok((connection, restored))
     };
@@ -162,6 +184,20 @@ fn read_pending(connection: &Connection) -> rusqlite::Result<Vec<PendingBlock>> 
     rows.collect()
 }
 
+fn read_bans(connection: &Connection) -> rusqlite::Result<Vec<BanRow>> {
+    let mut statement = connection.prepare("SELECT worker, until_unix, reason FROM bans")?;
+    let rows = statement.query_map([], |row| {
+        // Only 0 is permanent; what lies before 1970 has ended.
+        let until = match row.get::<_, i64>(1)? {
+            until @ 0.. => until.cast_unsigned(),
+            _ => 1,
+        };
+        let reason = row.get::<_, Option<String>>(2)?.unwrap_or_default();
+        Ok(BanRow { worker: row.get(0)?, until, reason })
+    })?;
+    rows.collect()
+}
+
 fn read_found(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<FoundBlock>> {
     let mut statement =
         connection.prepare("SELECT json FROM found_blocks_log ORDER BY id DESC LIMIT ?1")?;
@@ -211,7 +247,7 @@ pub(crate) mod tests {
     fn a_new_database_is_made_and_an_old_one_kept() {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            let (writer, restored) = open(folder.path()).unwrap();
+            let (writer, restored) = open(folder.path(), EndedBans::Delete).unwrap();
             assert!(restored.pending.is_empty() && restored.found.is_empty());
             drop(writer);
         }
@@ -227,14 +263,14 @@ pub(crate) mod tests {
         fs::create_dir(folder.path().join("state")).unwrap();
         fs::write(folder.path().join("state/workers.db"), "no database at all, but long enough")
             .unwrap();
-        let error = open(folder.path()).unwrap_err().to_string();
+        let error = open(folder.path(), EndedBans::Delete).unwrap_err().to_string();
         assert!(error.contains("workers.db"), "{error}");
     }
 
     #[test]
     fn only_what_is_not_settled_is_pending() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = open(folder.path()).unwrap();
+        let (writer, _) = open(folder.path(), EndedBans::Delete).unwrap();
         drop(writer);
         let connection = connect(&folder.path().join("state/workers.db")).unwrap();
         for (key, status, hex) in [
@@ -255,7 +291,7 @@ pub(crate) mod tests {
                 .unwrap();
         }
         drop(connection);
-        let (_, restored) = open(folder.path()).unwrap();
+        let (_, restored) = open(folder.path(), EndedBans::Delete).unwrap();
         let mut keys: Vec<_> = restored.pending.into_iter().map(|row| row.hash_hex).collect();
         keys.sort();
         assert_eq!(keys, ["a", "b", "g"]);

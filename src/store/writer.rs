@@ -6,22 +6,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rusqlite::{Connection, ErrorCode, Transaction, params};
+use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
-use super::{FoundBlock, PendingBlock, Settled};
+use gopool_shards::admission::ban::Ban;
+
+use super::{BanRow, FoundBlock, PendingBlock, Settled};
 
 /// Changes that go into one transaction, at most.
 const GROUP_MAX: usize = 256;
 /// Pause before a transaction that failed is tried again: a full disk, most likely.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// One change. All of them are about found blocks, so none may ever be lost: the queue has no
-/// bound, and what the disk does not take stays in memory and is tried again.
+/// One change. Found blocks must never be lost and bans are few: the queue has no bound, and what
+/// the disk does not take stays in memory and is tried again.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     SavePending(Box<PendingBlock>),
     Settle { hash_hex: String, settled: Settled, reason: String },
     RecordFound(Box<FoundBlock>),
+    SaveBan(BanRow),
 }
 
 /// Where changes are handed in. Cheap to clone; none of its calls waits for the disk.
@@ -45,6 +49,15 @@ impl StoreHandle {
     /// Records an accepted block, unless one of that hash is recorded already.
     pub fn record_found(&self, block: FoundBlock) {
         self.send(Change::RecordFound(Box::new(block)));
+    }
+
+    /// Writes down a ban, in place of an earlier one of the same worker.
+    pub fn save_ban(&self, ban: &Ban) {
+        self.send(Change::SaveBan(BanRow {
+            worker: ban.worker.to_string(),
+            until: ban.until_unix,
+            reason: ban.reason.to_string(),
+        }));
     }
 
     fn send(&self, change: Change) {
@@ -167,6 +180,16 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
                 params![unix_now(), json, block.hash],
             )?;
         }
+        Change::SaveBan(BanRow { worker, until, reason }) => {
+            let worker_hash = const_hex::encode(Sha256::digest(worker.as_bytes()));
+            transaction.execute(
+                "INSERT INTO bans (worker, worker_hash, until_unix, reason, updated_at_unix)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (worker) DO UPDATE SET until_unix = ?3, reason = ?4,
+                     updated_at_unix = ?5",
+                params![worker, worker_hash, until.cast_signed(), reason, unix_now()],
+            )?;
+        }
     }
     Ok(())
 }
@@ -178,12 +201,12 @@ fn unix_now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{found, pending};
-    use super::super::{Settled, open};
+    use super::super::{EndedBans, Settled, open};
 
     #[test]
     fn a_row_that_nobody_can_read_keeps_no_other_from_the_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = open(folder.path()).unwrap();
+        let (writer, _) = open(folder.path(), EndedBans::Delete).unwrap();
         writer
             .connection
             .execute(
@@ -196,7 +219,7 @@ mod tests {
         store.save_pending(pending("aa"));
         drop(store);
         thread.join().unwrap();
-        let (_, restored) = open(folder.path()).unwrap();
+        let (_, restored) = open(folder.path(), EndedBans::Delete).unwrap();
         assert_eq!(restored.found, [found("bb")]);
         assert_eq!(restored.pending, [pending("aa")]);
     }
@@ -204,7 +227,7 @@ mod tests {
     #[test]
     fn a_change_that_cannot_be_written_is_skipped_and_the_others_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = open(folder.path()).unwrap();
+        let (writer, _) = open(folder.path(), EndedBans::Delete).unwrap();
         writer
             .connection
             .execute_batch(
@@ -218,14 +241,14 @@ mod tests {
         }
         drop(store);
         thread.join().unwrap();
-        let (_, restored) = open(folder.path()).unwrap();
+        let (_, restored) = open(folder.path(), EndedBans::Delete).unwrap();
         assert_eq!(restored.pending, [pending("aa"), pending("cc")]);
     }
 
     #[test]
     fn a_found_block_outlives_the_writer_and_is_recorded_once() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = open(folder.path()).unwrap();
+        let (writer, _) = open(folder.path(), EndedBans::Delete).unwrap();
         let (store, thread) = writer.spawn().unwrap();
         store.save_pending(pending("aa"));
         store.save_pending(pending("bb"));
@@ -238,7 +261,7 @@ mod tests {
         store.save_pending(pending("bb"));
         drop(store);
         thread.join().unwrap();
-        let (_, restored) = open(folder.path()).unwrap();
+        let (_, restored) = open(folder.path(), EndedBans::Delete).unwrap();
         assert_eq!(restored.pending, [pending("aa")]);
         assert_eq!(restored.found, [found("bb")]);
     }

@@ -9,11 +9,13 @@ mod explain;
 mod handshake;
 mod hint;
 mod jobs;
+pub mod meter;
 pub mod notify;
 mod offences;
 mod rolling;
 mod seen;
 mod submit;
+pub mod vardiff;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::admission::ban::BanRules;
+use crate::session::meter::HashrateSettings;
+use crate::session::vardiff::VarDiffSettings;
 use crate::work::address::Network;
 
 /// Everything configurable about sessions. Control checks it; a shard only obeys.
@@ -31,6 +33,8 @@ pub struct Settings {
     /// A connection that says nothing for this long is closed.
     pub idle_timeout: Duration,
     pub difficulty: DifficultySettings,
+    pub vardiff: VarDiffSettings,
+    pub hashrate: HashrateSettings,
     pub shares: SharePolicy,
 }
 

@@ -17,6 +17,9 @@ pub struct Sums {
     pub accepted_difficulty: f64,
     /// By [`Reject::label`].
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Difficulties that were raised, and lowered, on a miner's own account.
+    pub vardiff_up: u64,
+    pub vardiff_down: u64,
     /// Low shares whose cause is known, by the cause.
     pub mistakes: BTreeMap<&'static str, u64>,
     pub best_difficulty: f64,
@@ -113,6 +116,14 @@ impl Tally {
         *self.sums.mistakes.entry(label).or_default() += 1;
     }
 
+    pub fn retargeted(&mut self, up: bool) {
+        if up {
+            self.sums.vardiff_up += 1;
+        } else {
+            self.sums.vardiff_down += 1;
+        }
+    }
+
     pub fn banned(&mut self, ban: Arc<Ban>) {
         if self.sums.bans.len() < BANS_PER_REPORT_MAX {
             self.sums.bans.push(ban);
@@ -167,6 +178,8 @@ impl Sums {
         self.best_difficulty = self.best_difficulty.max(later.best_difficulty);
         self.connections_accepted += later.connections_accepted;
         self.connections_refused += later.connections_refused;
+        self.vardiff_up += later.vardiff_up;
+        self.vardiff_down += later.vardiff_down;
         add_counts(&mut self.rejected, later.rejected);
         add_counts(&mut self.mistakes, later.mistakes);
         self.bans.extend(later.bans);

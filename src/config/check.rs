@@ -9,6 +9,8 @@ use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::ban::BanRules;
 use gopool_shards::admission::reconnect::ReconnectRules;
 use gopool_shards::limits::{COINBASE_SCRIPT_BYTES_MAX, EXTRANONCE2_BYTES_MAX};
+use gopool_shards::session::meter::HashrateSettings;
+use gopool_shards::session::vardiff::VarDiffSettings;
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
 use gopool_shards::work::address::{Network, script_for};
 use gopool_shards::work::job::JobInputs;
@@ -243,6 +245,12 @@ fn settings(
         bans: ban_rules(policy)?,
         idle_timeout,
         difficulty: difficulty(tuning, flags)?,
+        vardiff: VarDiffSettings {
+            enabled: tuning.difficulty.vardiff_enabled,
+            target_shares_per_min: target_shares_per_min(tuning)?,
+            idle_timeout,
+        },
+        hashrate: hashrate(tuning)?,
         shares: share_policy(policy)?,
     })
 }
@@ -347,6 +355,27 @@ fn tcp_buffers(tuning: &RawTuning) -> Result<TcpBuffers, ConfigError> {
     let read = count("tuning: stratum.tcp_read_buffer_bytes", raw.tcp_read_buffer_bytes)?;
     let write = count("tuning: stratum.tcp_write_buffer_bytes", raw.tcp_write_buffer_bytes)?;
     Ok(TcpBuffers { read: read as usize, write: write as usize })
+}
+
+fn target_shares_per_min(tuning: &RawTuning) -> Result<f64, ConfigError> {
+    let found = tuning.difficulty.target_shares_per_min;
+    if !found.is_finite() || found <= 0.0 {
+        return Err(value("tuning: difficulty.target_shares_per_min", found, "above 0"));
+    }
+    Ok(found)
+}
+
+fn hashrate(tuning: &RawTuning) -> Result<HashrateSettings, ConfigError> {
+    let raw = &tuning.hashrate;
+    let found = raw.hashrate_ema_tau_seconds;
+    let tau = Duration::try_from_secs_f64(found)
+        .ok()
+        .filter(|tau| !tau.is_zero())
+        .ok_or_else(|| value("tuning: hashrate.hashrate_ema_tau_seconds", found, "above 0"))?;
+    let mut settings = HashrateSettings::new(tau, target_shares_per_min(tuning)?);
+    settings.cumulative = raw.hashrate_cumulative_enabled;
+    settings.recent_cumulative = raw.hashrate_recent_cumulative_enabled;
+    Ok(settings)
 }
 
 fn share_policy(policy: &RawPolicy) -> Result<SharePolicy, ConfigError> {

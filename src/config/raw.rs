@@ -207,7 +207,26 @@ pub struct RawTuning {
     pub stratum: RawTuningStratum,
     pub difficulty: RawDifficulty,
     pub mining: RawTuningMining,
+    pub hashrate: RawTuningHashrate,
     pub shards: RawShards,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct RawTuningHashrate {
+    pub hashrate_ema_tau_seconds: f64,
+    pub hashrate_cumulative_enabled: bool,
+    pub hashrate_recent_cumulative_enabled: bool,
+}
+
+impl Default for RawTuningHashrate {
+    fn default() -> Self {
+        Self {
+            hashrate_ema_tau_seconds: 450.0,
+            hashrate_cumulative_enabled: false,
+            hashrate_recent_cumulative_enabled: false,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -260,6 +279,8 @@ pub struct RawDifficulty {
     pub max_difficulty: f64,
     pub lock_suggested_difficulty: bool,
     pub enforce_suggested_difficulty_limits: bool,
+    pub target_shares_per_min: f64,
+    pub vardiff_enabled: bool,
 }
 
 impl Default for RawDifficulty {
@@ -270,6 +291,8 @@ impl Default for RawDifficulty {
             max_difficulty: 0.0,
             lock_suggested_difficulty: false,
             enforce_suggested_difficulty_limits: false,
+            target_shares_per_min: 15.0,
+            vardiff_enabled: true,
         }
     }
 }

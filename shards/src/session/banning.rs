@@ -11,6 +11,7 @@ use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
 
 use super::hint::split_worker_name;
+use super::meter::Outcome;
 use super::offences::{MESSAGE_RATE_BAN, MESSAGE_RATE_REASON, is_offence};
 use super::{Env, Next, Session};
 
@@ -58,6 +59,8 @@ impl Session {
         }
         let worker = self.payee.as_ref().map(|payee| &payee.name);
         env.tally.reject(worker, reject, env.now.unix_seconds);
+        let stale = reject == Reject::StaleJob;
+        self.count(if stale { Outcome::Stale } else { Outcome::Rejected }, env);
         let rules = &env.settings.bans;
         let reason = (counts && is_offence(reject))
             .then(|| self.offences.invalid(env.now.elapsed, rules))

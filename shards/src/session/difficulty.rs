@@ -6,6 +6,7 @@ use crate::limits::PREVIOUS_DIFFICULTY_GRACE;
 use crate::settings::DifficultySettings;
 use crate::wire::reply;
 
+use super::vardiff::Terms;
 use super::{Env, FirstWork, Session};
 
 /// What a connection starts with when neither a default nor a minimum is set.
@@ -13,6 +14,15 @@ const FALLBACK: f64 = 256.0;
 /// A first difficulty is set this much lower, so that the first shares come soon.
 const PRIMING: f64 = 0.75;
 const PRIMING_FLOOR: f64 = 0.60;
+
+/// What a retarget is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// A share has come, or work is about to go out.
+    Now,
+    /// Time has passed.
+    Idle,
+}
 
 /// The difficulty of one connection.
 #[derive(Debug)]
@@ -80,7 +90,10 @@ impl Difficulty {
     }
 
     fn assign(&mut self, value: f64, settings: &DifficultySettings, now: Duration) {
-        let value = assigned(value, settings, self.floor);
+        self.set(assigned(value, settings, self.floor), now);
+    }
+
+    fn set(&mut self, value: f64, now: Duration) {
         if value != self.current {
             self.previous = Some((self.current, now));
             self.current = value;
@@ -116,6 +129,36 @@ impl Session {
         }
     }
 
+    /// Adjusts the difficulty to what the miner does, and tells it; whether it has changed. Work
+    /// that carries it must follow.
+    pub(super) fn retarget(&mut self, when: When, env: &mut Env<'_>) -> bool {
+        let settings = env.settings;
+        let is_locked = settings.difficulty.lock_suggested && self.difficulty.suggested;
+        let Some(vardiff) = self.vardiff.as_mut().filter(|_| !is_locked) else {
+            return false;
+        };
+        let floor = self.difficulty.floor;
+        let terms = Terms {
+            settings: &settings.vardiff,
+            hashrate: &settings.hashrate,
+            min: settings.difficulty.min,
+            max: settings.difficulty.max,
+            assign: &|value| assigned(value, &settings.difficulty, floor),
+        };
+        let (current, now) = (self.difficulty.current, env.now.elapsed);
+        let adjusted = match when {
+            When::Now => vardiff.evaluate(current, &mut self.meter, &terms, now),
+            When::Idle => vardiff.evaluate_idle(current, &mut self.meter, &terms, now),
+        };
+        let Some(adjusted) = adjusted else {
+            return false;
+        };
+        self.difficulty.set(adjusted, now);
+        env.tally.retargeted(adjusted > current);
+        self.announce_difficulty(env);
+        true
+    }
+
     /// The first difficulty, unless a suggestion has set it; the miner hears it before any work.
     pub(super) fn start_difficulty(&mut self, env: &mut Env<'_>) {
         if !self.difficulty.assigned {
@@ -125,20 +168,24 @@ impl Session {
         if self.difficulty.announced != Some(self.difficulty.current) {
             self.announce_difficulty(env);
         }
-        if let Some(payee) = &self.payee {
-            env.tally.assigned(&payee.name, self.difficulty.current);
-        }
     }
 
     fn assign_primed(&mut self, value: f64, env: &Env<'_>) {
-        let settings = &env.settings.difficulty;
+        let (settings, now) = (&env.settings.difficulty, env.now.elapsed);
+        let before = self.difficulty.current;
         let primed = self.difficulty.primed(value, settings, self.accepted);
-        self.difficulty.assign(primed, settings, env.now.elapsed);
+        self.difficulty.assign(primed, settings, now);
+        if let Some(vardiff) = &mut self.vardiff {
+            vardiff.on_assigned(before, self.difficulty.current, &mut self.meter, now);
+        }
     }
 
     fn announce_difficulty(&mut self, env: &mut Env<'_>) {
         reply::set_difficulty(env.out, self.difficulty.current);
         self.difficulty.announced = Some(self.difficulty.current);
+        if let Some(payee) = &self.payee {
+            env.tally.assigned(&payee.name, self.difficulty.current);
+        }
     }
 }
 

@@ -30,16 +30,18 @@ use crate::tally::{CloseReason, Tally};
 use crate::wire::reject::{CODE_METHOD_NOT_FOUND, CODE_PARSE_ERROR, Reject};
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
-use difficulty::Difficulty;
+use difficulty::{Difficulty, When};
 use directory::{Directory, Parked, Place};
 use explain::Explainer;
 pub use explain::Mistake;
 use jobs::NotifiedJobs;
+use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
 use submit::FoundBlocks;
 pub use submit::Submission;
+use vardiff::VarDiff;
 
 /// A reading of both clocks, taken once per event by whoever has a clock.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +127,9 @@ pub struct Session {
     came_at: Duration,
     source: Source,
     offences: Offences,
+    meter: Meter,
+    /// Adjusts the difficulty, once there is work.
+    vardiff: Option<VarDiff>,
     accepted: u64,
     found_blocks: FoundBlocks,
     explainer: Explainer,
@@ -148,6 +153,8 @@ impl Session {
             came_at: now.elapsed,
             source,
             offences: Offences::default(),
+            meter: Meter::new(now.elapsed),
+            vardiff: None,
             accepted: 0,
             found_blocks: FoundBlocks::default(),
             explainer: Explainer::default(),
@@ -220,6 +227,9 @@ impl Session {
             return Next::Close(CloseReason::Idle);
         }
         self.send_first_work_if_due(env);
+        if self.retarget(When::Idle, env) {
+            self.notify(true, env);
+        }
         Next::Continue
     }
 
@@ -304,6 +314,8 @@ impl Session {
     fn send_first_work(&mut self, env: &mut Env<'_>) {
         self.first_work = FirstWork::Sent;
         self.start_difficulty(env);
+        self.vardiff = Some(VarDiff::new(env.now.elapsed));
+        self.meter.start(env.now.elapsed);
         self.notify(true, env);
     }
 }

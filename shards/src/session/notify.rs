@@ -8,6 +8,7 @@ use crate::wire::reply;
 use crate::work::header::stratum_hex;
 use crate::work::job::Job;
 
+use super::difficulty::When;
 use super::jobs::Notified;
 use super::{Env, Session};
 
@@ -54,6 +55,10 @@ impl Work {
 impl Session {
     /// Sends the newest work, if there is any and somebody to be paid for it.
     pub(super) fn notify(&mut self, force_clean: bool, env: &mut Env<'_>) {
+        if env.work.is_none() || self.payee.is_none() {
+            return;
+        }
+        let force_clean = self.retarget(When::Now, env) || force_clean;
         let (Some(work), Some(payee)) = (env.work, &self.payee) else {
             return;
         };
@@ -65,6 +70,7 @@ impl Session {
         let is_new_tip = self.jobs.last().is_none_or(|last| !last.job.is_same_tip_as(&work.job));
         let notified = self.jobs.push(&work.job, payee, self.difficulty.current());
         work.write(env.out, notified, force_clean || is_new_tip);
+        self.meter.on_notify(env.now.elapsed);
     }
 
     pub(super) fn announce_version_mask(&self, env: &mut Env<'_>) {

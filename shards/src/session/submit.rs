@@ -18,8 +18,10 @@ use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Params, Request};
 use crate::work::target::SHARE_TOLERANCE;
 
+use super::difficulty::When;
 use super::hint::split_worker_name;
 use super::jobs::{Found, Notified};
+use super::meter::Outcome;
 use super::seen::ShareKey;
 use super::{Env, Next, Refusal, Session};
 
@@ -243,16 +245,24 @@ impl Session {
                 let worker = &submission.notified.payee.name;
                 env.tally.accept(worker, credit, verdict.difficulty, env.now.unix_seconds);
                 reply::success(env.out, submission.id());
+                self.count(Outcome::Accepted { credit }, env);
             }
             Err(reject @ Reject::LowDifficulty { .. }) => {
                 self.refuse_low(submission, reject, verdict, env);
             }
             Err(reject) => self.refuse(submission.id(), reject, true, env),
         }
-        if submission.job_is_full {
+        // After its answer the share may move the difficulty; with that goes new work.
+        let moves = credit.is_ok() && !is_new_block && self.retarget(When::Now, env);
+        if moves || submission.job_is_full {
             self.notify(true, env);
         }
         is_new_block.then(|| submission.solved(verdict))
+    }
+
+    /// Counts a submission for the hashrate and the difficulty.
+    pub(super) fn count(&mut self, outcome: Outcome, env: &Env<'_>) {
+        self.meter.on_submission(outcome, &env.settings.hashrate, env.now.elapsed);
     }
 
     /// A share that is worth too little, with the reason if one is known.
@@ -272,6 +282,7 @@ impl Session {
         };
         let worker = &submission.notified.payee.name;
         env.tally.reject(Some(worker), reject, env.now.unix_seconds);
+        self.meter.on_submission(Outcome::Rejected, &env.settings.hashrate, env.now.elapsed);
         env.tally.mistake(mistake.label());
         info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
         let message = format!("{}: {}", reject.message(), mistake.words());

@@ -23,7 +23,9 @@ use gopool_shards::admission::bans::Bans;
 use gopool_shards::admission::source::Source;
 use gopool_shards::admission::violations::Violations;
 use gopool_shards::session::directory::Directory;
+use gopool_shards::session::meter::HashrateSettings;
 use gopool_shards::session::notify::Work;
+use gopool_shards::session::vardiff::VarDiffSettings;
 use gopool_shards::session::{Env, Next, Now, Refusal, Session};
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
 use gopool_shards::share::{self, Solved, Verdict};
@@ -67,6 +69,12 @@ pub fn defaults() -> Settings {
             lock_suggested: false,
             enforce_suggested_limits: false,
         },
+        vardiff: VarDiffSettings {
+            enabled: true,
+            target_shares_per_min: 15.0,
+            idle_timeout: Duration::from_secs(180),
+        },
+        hashrate: HashrateSettings::new(Duration::from_secs(450), 15.0),
         shares: SharePolicy {
             freshness: Freshness::JobId,
             check_ntime_window: true,

@@ -134,6 +134,11 @@ pub struct ShareFigures {
     pub accepted_difficulty: f64,
     /// By the reason labels of `stratum.md` §11.2.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Low shares whose cause was found out, by the cause.
+    pub mistakes: BTreeMap<&'static str, u64>,
+    /// Difficulties raised, and lowered, because of what a miner did.
+    pub vardiff_up: u64,
+    pub vardiff_down: u64,
     /// Difficulty of the best share since start.
     pub best_difficulty: f64,
     /// Hashes per second, from the work accepted in the last ten minutes (or since start).

@@ -83,6 +83,9 @@ pub struct Job {
 pub struct Shares {
     pub accepted: u64,
     pub rejected: BTreeMap<&'static str, u64>,
+    pub mistakes: BTreeMap<&'static str, u64>,
+    pub vardiff_up: u64,
+    pub vardiff_down: u64,
     pub accepted_difficulty: f64,
     pub best_difficulty: f64,
     pub hashrate: f64,
@@ -170,6 +173,9 @@ impl Server {
             shares: Shares {
                 accepted: snapshot.shares.accepted,
                 rejected: snapshot.shares.rejected.clone(),
+                mistakes: snapshot.shares.mistakes.clone(),
+                vardiff_up: snapshot.shares.vardiff_up,
+                vardiff_down: snapshot.shares.vardiff_down,
                 accepted_difficulty: finite(snapshot.shares.accepted_difficulty),
                 best_difficulty: finite(snapshot.shares.best_difficulty),
                 hashrate: finite(snapshot.shares.hashrate),
@@ -365,6 +371,9 @@ mod tests {
             [
                 "accepted",
                 "accepted_difficulty",
+                "mistakes",
+                "vardiff_up",
+                "vardiff_down",
                 "best_difficulty",
                 "hashrate",
                 "per_minute",

@@ -57,6 +57,21 @@ fn families(server: &Server) -> Vec<Family> {
         // Work.
         counter("gopool_shares_accepted", "Shares accepted.", shares.accepted as f64),
         by_reason("gopool_shares_rejected", "Shares rejected, by reason.", &shares.rejected),
+        by_reason(
+            "gopool_shares_explained",
+            "Low shares whose cause was found out, by the cause.",
+            &shares.mistakes,
+        ),
+        counter(
+            "gopool_vardiff_raises",
+            "Difficulties raised because of what a miner did.",
+            shares.vardiff_up as f64,
+        ),
+        counter(
+            "gopool_vardiff_reductions",
+            "Difficulties lowered because of what a miner did.",
+            shares.vardiff_down as f64,
+        ),
         counter(
             "gopool_shares_difficulty",
             "Sum of the difficulties credited for accepted shares.",

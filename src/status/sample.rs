@@ -83,6 +83,9 @@ pub fn busy() -> Snapshot {
     });
     snapshot.shares = ShareFigures {
         accepted: 1_284_402,
+        mistakes: std::collections::BTreeMap::from([("other job", 4)]),
+        vardiff_up: 12,
+        vardiff_down: 7,
         accepted_difficulty: 8.4113e13,
         rejected: [("low difficulty share", 41), ("stale job", 312), ("duplicate share", 5)].into(),
         best_difficulty: 4.1204e12,

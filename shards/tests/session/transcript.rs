@@ -324,6 +324,11 @@ impl Pool {
         self.with_names(expected)
     }
 
+    /// What the pool has said, for a test that looks at it by itself.
+    pub fn hear(&mut self) -> Vec<String> {
+        self.said.drain(..).collect()
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now.elapsed += time;
         self.now.unix_seconds += time.as_secs();

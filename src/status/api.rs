@@ -371,13 +371,13 @@ mod tests {
             [
                 "accepted",
                 "accepted_difficulty",
-                "mistakes",
-                "vardiff_up",
-                "vardiff_down",
                 "best_difficulty",
                 "hashrate",
+                "mistakes",
                 "per_minute",
                 "rejected",
+                "vardiff_down",
+                "vardiff_up",
             ]
         );
         assert_eq!(value["uptime"], 273_906_000_000_000_u64);

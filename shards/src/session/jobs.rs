@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::limits::{BLOCK_JOBS_MAX, RECENT_JOBS_MAX, SEEN_PER_SESSION_MAX};
+use crate::settings::Freshness;
 use crate::work::base58;
 use crate::work::job::Job;
 
@@ -68,6 +69,15 @@ pub(super) enum Found<'a> {
     Late(&'a Notified),
 }
 
+/// The job that a submission is judged as.
+pub(super) struct Named<'a> {
+    pub(super) notified: Notified,
+    /// It is good for a block and for nothing else.
+    pub(super) is_stale: bool,
+    /// Where its shares are remembered, if they are.
+    pub(super) recent: Option<&'a mut RecentJob>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct NotifiedJobs {
     /// Oldest first, at most [`RECENT_JOBS_MAX`].
@@ -118,6 +128,24 @@ impl NotifiedJobs {
     /// All jobs that take shares, oldest first.
     pub(super) fn recent(&self) -> impl Iterator<Item = &Notified> {
         self.recent.iter().map(|recent| &recent.notified)
+    }
+
+    /// The job that a submission means by `id`, under the rule of freshness (`stratum.md` §6.5).
+    pub(super) fn name(&mut self, id: &str, freshness: Freshness) -> Option<Named<'_>> {
+        let last = self.last()?.clone();
+        let Some(found) = self.find(id) else {
+            let falls_back = freshness == Freshness::Off;
+            return falls_back.then_some(Named { notified: last, is_stale: true, recent: None });
+        };
+        let (notified, recent) = match found {
+            Found::Recent(recent) if !recent.is_full() => (recent.notified.clone(), Some(recent)),
+            Found::Recent(full) => (full.notified.clone(), None),
+            Found::Late(notified) => (notified.clone(), None),
+        };
+        let is_old =
+            notified.job.prev_hash != last.job.prev_hash || notified.job.height != last.job.height;
+        let is_stale = recent.is_none() || (is_old && freshness == Freshness::JobIdAndPrevHash);
+        Some(Named { notified, is_stale, recent })
     }
 
     pub(super) fn find(&mut self, id: &str) -> Option<Found<'_>> {

@@ -14,6 +14,16 @@ pub(super) struct ShareKey {
     pub(super) version: u32,
 }
 
+impl ShareKey {
+    /// # Panics
+    /// When the extranonce2 is longer than a job may ask for.
+    pub(super) fn new(extranonce2: &[u8], ntime: u32, nonce: u32, version: u32) -> Self {
+        let mut padded = [0; EXTRANONCE2_BYTES_MAX];
+        padded[..extranonce2.len()].copy_from_slice(extranonce2);
+        Self { extranonce2: padded, ntime, nonce, version }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Seen(HashSet<ShareKey>);
 

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tracing::info;
 
-use crate::limits::{
-    EXTRANONCE2_BYTES_MAX, FOUND_BLOCKS_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX,
-};
-use crate::settings::{Freshness, SharePolicy};
+use crate::limits::{FOUND_BLOCKS_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
+use crate::settings::SharePolicy;
 use crate::sha256d::Hash;
 use crate::share::{self, Candidate, Solved, Verdict};
 use crate::wire::reject::Reject;
@@ -20,7 +18,7 @@ use crate::work::target::SHARE_TOLERANCE;
 
 use super::difficulty::When;
 use super::hint::split_worker_name;
-use super::jobs::{Found, Notified};
+use super::jobs::{Named, Notified};
 use super::meter::Outcome;
 use super::seen::ShareKey;
 use super::{Env, Next, Refusal, Session};
@@ -138,33 +136,12 @@ impl Session {
             policy.get_or_insert(Reject::Banned);
         }
 
-        let last = self.jobs.last().cloned();
-        let (notified, mut recent) = match (self.jobs.find(&fields.job_id), rules.freshness) {
-            (Some(Found::Recent(recent)), _) if !recent.is_full() => {
-                (recent.notified.clone(), Some(recent))
-            }
-            (Some(Found::Recent(full)), _) => {
-                policy.get_or_insert(Reject::StaleJob);
-                (full.notified.clone(), None)
-            }
-            (Some(Found::Late(notified)), _) => {
-                policy.get_or_insert(Reject::StaleJob);
-                (notified.clone(), None)
-            }
-            (None, Freshness::Off) => {
-                policy.get_or_insert(Reject::StaleJob);
-                (last.clone().ok_or(Reject::StaleJob)?, None)
-            }
-            (None, _) => return Err(Reject::StaleJob),
-        };
-        let job = &notified.job;
-        if rules.freshness == Freshness::JobIdAndPrevHash
-            && last.is_some_and(|last| {
-                last.job.prev_hash != job.prev_hash || last.job.height != job.height
-            })
-        {
+        let Named { notified, is_stale, mut recent } =
+            self.jobs.name(&fields.job_id, rules.freshness).ok_or(Reject::StaleJob)?;
+        if is_stale {
             policy.get_or_insert(Reject::StaleJob);
         }
+        let job = &notified.job;
 
         let extranonce2_size = job.coinbase.extranonce2_size();
         let extranonce2 = decode_extranonce2(&fields.extranonce2, extranonce2_size)?;
@@ -181,11 +158,9 @@ impl Session {
 
         let mut job_is_full = false;
         if let Some(recent) = &mut recent {
-            let mut padded = [0; EXTRANONCE2_BYTES_MAX];
-            padded[..extranonce2.len()].copy_from_slice(&extranonce2);
-            let key = ShareKey { extranonce2: padded, ntime, nonce, version };
             // A share seen before was hashed then: had it been a block, it would be known.
-            if !recent.insert(key) && rules.check_duplicate {
+            let is_new = recent.insert(ShareKey::new(&extranonce2, ntime, nonce, version));
+            if !is_new && rules.check_duplicate {
                 return Err(policy.unwrap_or(Reject::Duplicate));
             }
             job_is_full = recent.is_full();

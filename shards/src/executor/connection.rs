@@ -77,6 +77,11 @@ impl Connection {
         self.transport.borrow().is_tls()
     }
 
+    /// The peer does not speak it: it shall not be said goodbye to in it either.
+    pub(super) fn give_up_tls(&self) {
+        self.transport.replace(Transport::Plain);
+    }
+
     /// Says `text` to the miner.
     pub(super) fn send(&self, text: &[u8], shard: &Shard) {
         if !self.is_tls() {

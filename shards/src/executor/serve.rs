@@ -80,8 +80,12 @@ fn answer_foreign(shard: &Shard, connection: &Connection, first: &[u8]) -> bool 
     } else {
         foreign.answer_on_plain_port(&mut answer);
     }
+    if answer.is_empty() {
+        return false;
+    }
     connection.send_wire(&answer, shard);
-    !answer.is_empty()
+    connection.give_up_tls();
+    true
 }
 
 /// Hands the text that `bytes` stand for to `on_text`.

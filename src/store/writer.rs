@@ -181,7 +181,7 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
             )?;
         }
         Change::SaveBan(BanRow { worker, until, reason }) => {
-            let worker_hash = const_hex::encode(Sha256::digest(worker.as_bytes()));
+            let worker_hash = worker_hash(worker);
             transaction.execute(
                 "INSERT INTO bans (worker, worker_hash, until_unix, reason, updated_at_unix)
                  VALUES (?1, ?2, ?3, ?4, ?5)
@@ -194,6 +194,11 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
     Ok(())
 }
 
+/// SHA-256 of a worker name, in hex (`stratum.md` §4.1).
+fn worker_hash(worker: &str) -> String {
+    const_hex::encode(Sha256::digest(worker.trim().as_bytes()))
+}
+
 fn unix_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64)
 }
@@ -202,6 +207,20 @@ fn unix_now() -> i64 {
 mod tests {
     use super::super::tests::{found, pending};
     use super::super::{EndedBans, Settled, open};
+
+    #[test]
+    fn workers_are_hashed_as_the_specification_says() {
+        let wallet = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+        for (worker, hash) in [
+            (
+                format!("{wallet}.rig1"),
+                "da48b650063a9ef89f53382e4f7bf49ce6805ca428be7f8604e89908436fb97e",
+            ),
+            (wallet.to_owned(), "6cd42dab0217b54fdf5df95b892f055d2a462baa8c0b269e71e4ba6ec65ca66b"),
+        ] {
+            assert_eq!(super::worker_hash(&worker), hash);
+        }
+    }
 
     #[test]
     fn a_row_that_nobody_can_read_keeps_no_other_from_the_disk() {

@@ -552,3 +552,74 @@ fn a_low_share_whose_mistake_is_known_is_told_it_and_not_every_time() {
     assert_eq!(sums.mistakes.values().sum::<u64>(), 4);
     assert_eq!(sums.mistakes["version not rolled"], 1);
 }
+
+#[test]
+fn an_esp_miner_that_waits_for_its_answers_is_served_as_the_specification_shows() {
+    let mut pool = Pool::new(defaults());
+    pool.play(
+        r#"
+        > {"id":1,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}
+        < {"id":1,"result":{"version-rolling":true,"version-rolling.mask":"1fffe000","version-rolling.min-bit-count":1},"error":null}
+        > {"id":2,"method":"mining.subscribe","params":["bitaxe/BM1370/v2.6.5"]}
+        < {"id":2,"result":[[["mining.notify","1"]],"00000001",4],"error":null}
+        > {"id":3,"method":"mining.authorize","params":["W.bitaxe","x"]}
+        < {"id":3,"result":true,"error":null}
+        < {"id":null,"method":"mining.set_difficulty","params":[256]}
+        < {"id":null,"method":"mining.notify","params":["1-1",…,true]}
+        > {"id":4,"method":"mining.suggest_difficulty","params":[1000]}
+        < {"id":4,"result":true,"error":null}
+        < {"id":null,"method":"mining.set_difficulty","params":[776]}
+        < {"id":null,"method":"mining.notify","params":["1-2",…,true]}
+        > {"id":5,"method":"mining.extranonce.subscribe","params":[]}
+        < {"id":5,"result":true,"error":null}
+        < {"id":null,"method":"mining.set_extranonce","params":["00000001",4]}
+        > {"id":7,"method":"mining.suggest_difficulty","params":[5000]}
+        < {"id":7,"result":true,"error":null}
+        "#,
+    );
+}
+
+#[test]
+fn a_locked_suggestion_is_taken_as_it_is_and_never_moves() {
+    let mut settings = defaults();
+    settings.difficulty.lock_suggested = true;
+    let mut pool = Pool::new(settings);
+    pool.play(
+        r#"
+        > {"id":1,"method":"mining.suggest_difficulty","params":[2048]}
+        < {"id":1,"result":true,"error":null}
+        > {"id":2,"method":"mining.subscribe","params":[]}
+        < {"id":2,…}
+        > {"id":3,"method":"mining.authorize","params":["W.a","x"]}
+        < {"id":3,"result":true,"error":null}
+        < {"id":null,"method":"mining.set_difficulty","params":[2048]}
+        < {"id":null,"method":"mining.notify","params":["1-1",…,true]}
+        "#,
+    );
+    // Silence that would lower any other miner's difficulty.
+    for _ in 0..10 {
+        pool.play("+100s\n> {\"id\":9,\"method\":\"mining.ping\"}\n< {\"id\":9,\"result\":\"pong\",\"error\":null}");
+    }
+}
+
+#[test]
+fn an_unknown_job_is_stale_in_every_mode_unless_it_is_a_block() {
+    let submit = r#"
+        > {"id":5,"method":"mining.submit","params":["W.rig1","zz-zz","00000000","662307b7","01953508"]}
+    "#;
+    for freshness in [Freshness::Off, Freshness::JobId, Freshness::JobIdAndPrevHash] {
+        let mut settings = easy();
+        settings.shares.freshness = freshness;
+        let mut pool = Pool::new(settings);
+        pool.play(READY);
+        pool.play(&format!(
+            "{submit}< {{\"id\":5,\"result\":false,\"error\":[21,\"job not found\",null]}}"
+        ));
+    }
+    let mut settings = easy();
+    settings.shares.freshness = Freshness::Off;
+    let mut pool = Pool::with_template(settings, easy_template());
+    pool.play(READY);
+    pool.play(&format!("{submit}< {{\"id\":5,\"result\":true,\"error\":null}}"));
+    assert_eq!(pool.solved.len(), 1);
+}

@@ -156,6 +156,7 @@ pub struct Pool {
     pub tally: Tally,
     now: Now,
     session: Session,
+    partial: Partial,
     said: VecDeque<String>,
     pub closed: Option<CloseReason>,
     /// What `$S` stands for.
@@ -189,6 +190,7 @@ impl Pool {
             tally: Tally::default(),
             now,
             session,
+            partial: Partial::default(),
             said: VecDeque::new(),
             closed: None,
             session_id: None,
@@ -227,14 +229,10 @@ impl Pool {
                 self.reconnect();
             } else if line == "! job" {
                 self.expect_silence(&line);
-                let fewer = self.template.transactions.iter().skip(1).cloned().collect();
-                self.template.transactions = fewer;
-                self.new_work();
+                self.bring_job();
             } else if line == "! tip" {
                 self.expect_silence(&line);
-                self.template.height += 1;
-                self.template.prev_hash[0] ^= 0xff;
-                self.new_work();
+                self.bring_tip();
             } else if let Some(time) = line.strip_prefix('+') {
                 self.expect_silence(&line);
                 self.pass(parse_duration(time));
@@ -245,15 +243,19 @@ impl Pool {
         self.expect_silence("the end");
     }
 
-    /// The miner's bytes, as one read brings them.
+    /// Whole lines, as one read brings them.
     pub fn read(&mut self, bytes: &[u8]) {
+        self.partial = Partial::default();
+        self.receive(bytes);
+    }
+
+    /// Any bytes, as one read brings them; a line may go on in the next.
+    pub fn receive(&mut self, bytes: &[u8]) {
         let mut lines = Vec::new();
-        Partial::default()
-            .feed(bytes, |line| {
-                lines.push(line.to_vec());
-                true
-            })
-            .expect("no line is too long");
+        let framed = self.partial.feed(bytes, |line| {
+            lines.push(line.to_vec());
+            true
+        });
         for line in lines {
             if self.closed.is_some() {
                 return;
@@ -289,12 +291,33 @@ impl Pool {
                 self.solved.extend(solved);
             }
         }
+        if framed.is_err() {
+            self.closed = self.closed.or(Some(CloseReason::LineTooLong));
+        }
         if self.closed.is_none() {
             self.with_env(|session, env| {
                 session.on_input_end(env);
                 None
             });
         }
+    }
+
+    /// A job with other transactions on the same tip.
+    pub fn bring_job(&mut self) {
+        let fewer = self.template.transactions.iter().skip(1).cloned().collect();
+        self.template.transactions = fewer;
+        self.new_work();
+    }
+
+    /// A job on a new tip.
+    pub fn bring_tip(&mut self) {
+        self.template.height += 1;
+        self.template.prev_hash[0] ^= 0xff;
+        self.new_work();
+    }
+
+    pub fn pass_seconds(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
     }
 
     fn reconnect(&mut self) {

@@ -160,7 +160,7 @@ fn a_client_that_never_reads_is_closed() {
 }
 
 #[track_caller]
-fn open_count(server: &Value) -> u64 {
+pub fn open_count(server: &Value) -> u64 {
     server["connections"]["open"].as_u64().expect("connections.open")
 }
 
@@ -234,7 +234,7 @@ fn a_client_without_a_whole_line_is_closed_when_its_time_is_up() {
 /// Commits `offence` while a good miner is at work, and checks that neither it nor the pool's
 /// memory was affected.
 #[track_caller]
-fn undisturbed(node: &Node, pool: &Pool, offence: impl FnOnce()) {
+pub fn undisturbed(node: &Node, pool: &Pool, offence: impl FnOnce()) {
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
     miner.job();
     let before = pool.resident_bytes();

@@ -14,6 +14,10 @@
 //! | `prometheus`                                  | a reader of `/metrics`                    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status`                   | bad clients, bad starts, public figures   |
+//! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
+//! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
+//! | `tls_client` `tls`                            | the same in cipher                        |
+//! | `clients`                                     | programs that others have written         |
 
 mod poll;
 mod ports;
@@ -30,12 +34,22 @@ mod miner;
 mod stratum;
 mod work;
 
+mod tls_client;
+
 mod prometheus;
 
 mod abuse;
 mod blocks;
+mod churn;
+mod clients;
+mod foreign;
+mod freeze;
+mod order;
 mod outage;
 mod refusals;
+mod resume;
 mod shards;
+mod shutdown;
 mod status;
 mod tip;
+mod tls;

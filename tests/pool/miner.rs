@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::node::text;
-use crate::stratum::{ANSWER_LIMIT, Answer, Client, Notification};
+use crate::stratum::{ANSWER_LIMIT, Answer, Client, Connection, Notification};
 use crate::work::{Job, Target, Wanted, display, hex, search, unhex};
 
 /// Nonces tried with one extranonce2.
@@ -17,6 +17,7 @@ const EXTRANONCE2_COUNT: u32 = 16;
 pub struct Miner {
     client: Client,
     worker: String,
+    pub session_id: String,
     pub extranonce1: String,
     extranonce2_size: usize,
     /// Counts up, so that no two searches of one job look at the same hashes.
@@ -49,9 +50,21 @@ impl Miner {
     /// Subscribes and authorizes; work follows by itself.
     #[track_caller]
     pub fn join(address: SocketAddr, worker: &str) -> Self {
-        let mut client = Client::open(address);
-        let subscribed = client.request("mining.subscribe", &json!(["harness/1.0"]));
+        Self::join_over(Client::open(address), worker, &json!(["harness/1.0"]))
+    }
+
+    /// Comes back as who was told `session_id`.
+    #[track_caller]
+    pub fn come_back(address: SocketAddr, worker: &str, session_id: &str) -> Self {
+        Self::join_over(Client::open(address), worker, &json!(["harness/1.0", session_id]))
+    }
+
+    /// The same on a connection of the caller's, with these parameters of the subscribe.
+    #[track_caller]
+    pub fn join_over(mut client: Client, worker: &str, subscribe: &Value) -> Self {
+        let subscribed = client.request("mining.subscribe", subscribe);
         assert_eq!(subscribed.error, None, "subscribe");
+        let session_id = text(&subscribed.result[0][0][1]);
         let extranonce1 = text(&subscribed.result[1]);
         assert_eq!(extranonce1.len(), 8, "extranonce1 has four bytes");
         let extranonce2_size = subscribed.result[2].as_u64().expect("extranonce2_size");
@@ -60,6 +73,7 @@ impl Miner {
         Self {
             client,
             worker: worker.to_owned(),
+            session_id,
             extranonce1,
             extranonce2_size: usize::try_from(extranonce2_size).expect("a size"),
             extranonce2: 0,
@@ -78,6 +92,27 @@ impl Miner {
         let mask = text(&answer.result["version-rolling.mask"]);
         self.version_mask = u32::from_str_radix(&mask, 16).expect("a mask of hex digits");
         self.version_mask
+    }
+
+    /// Hangs up, and returns when the pool has noticed.
+    #[track_caller]
+    pub fn leave(self) {
+        self.client.leave();
+    }
+
+    /// Its connection, for what a miner cannot hear.
+    pub fn into_connection(self) -> Connection {
+        self.client.into_connection()
+    }
+
+    /// The difficulty that was told last.
+    pub fn difficulty(&self) -> Option<f64> {
+        self.difficulty
+    }
+
+    /// For what a well-behaved miner does not say.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
     #[track_caller]
@@ -196,6 +231,12 @@ impl Miner {
 
     #[track_caller]
     pub fn submit(&mut self, solution: &Solution) -> Answer {
+        let params = self.submit_params(solution);
+        self.client.request("mining.submit", &params)
+    }
+
+    /// What `mining.submit` says of a solution.
+    pub fn submit_params(&self, solution: &Solution) -> Value {
         let mut params = vec![
             json!(self.worker),
             json!(solution.job_id),
@@ -206,7 +247,7 @@ impl Miner {
         if let Some(bits) = solution.version_bits {
             params.push(json!(format!("{bits:08x}")));
         }
-        self.client.request("mining.submit", &Value::Array(params))
+        Value::Array(params)
     }
 
     /// Finds a block in the newest work, hands it in and returns its hash.

@@ -88,6 +88,18 @@ impl Pool {
         self.await_listening(&["component=stratum", "transport=tcp"])
     }
 
+    /// The port of Stratum over TLS; `Settings` must have asked for one.
+    #[track_caller]
+    pub fn stratum_tls(&self) -> SocketAddr {
+        self.await_listening(&["component=stratum", "transport=tls"])
+    }
+
+    /// The certificate of the TLS ports, and its key.
+    pub fn certificate_paths(&self) -> (PathBuf, PathBuf) {
+        let directory = self.directory.path();
+        (directory.join("tls_cert.pem"), directory.join("tls_key.pem"))
+    }
+
     #[track_caller]
     fn await_listening(&self, fields: &[&str]) -> SocketAddr {
         let line = self.await_log("listening", fields, START_LIMIT);
@@ -156,6 +168,22 @@ impl Pool {
 
     pub fn resident_bytes(&self) -> u64 {
         self.process.resident_bytes()
+    }
+
+    /// How many files and sockets the pool has open.
+    pub fn descriptor_count(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process.id());
+        std::fs::read_dir(path).expect("a running program has descriptors").count()
+    }
+
+    /// Asks the pool to stop; it does so meanwhile.
+    pub fn ask_to_stop(&self) {
+        self.process.terminate();
+    }
+
+    /// How the pool ended, or `None` when it still runs after `limit`.
+    pub fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.process.wait(limit)
     }
 
     /// Asks the pool to stop and returns how it ended.

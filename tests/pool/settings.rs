@@ -32,11 +32,15 @@ pub struct Settings {
     zmq_address: String,
     pub pool_listen: String,
     pub status_listen: String,
+    /// Where Stratum over TLS is spoken; nowhere when empty.
+    pub stratum_tls_listen: &'static str,
     pub payout_address: String,
     pub fee_percent: f64,
     pub donation: Option<Donation>,
     pub pooltag_prefix: &'static str,
     pub difficulty: f64,
+    /// The most that a miner may ask for.
+    pub difficulty_max: f64,
     pub freshness_mode: u8,
     pub idle_seconds: u32,
     /// What `-shards` says; without it the pool decides.
@@ -47,6 +51,12 @@ impl Settings {
     /// A pool for `node`, as the defaults would have it but for the difficulty.
     pub fn of(node: &Node) -> Self {
         let chain = node.chain();
+        let difficulty = match chain {
+            // Below a regtest block's 4.7e-10: what is no block can still be a share.
+            Chain::Regtest => 1e-10,
+            // About 43 thousand hashes, a hundredth of a block.
+            Chain::Signet => 1e-5,
+        };
         Self {
             network: chain.name(),
             rpc_url: node.rpc_url(),
@@ -54,16 +64,13 @@ impl Settings {
             zmq_address: node.zmq_address(),
             pool_listen: "127.0.0.1:0".to_owned(),
             status_listen: "127.0.0.1:0".to_owned(),
+            stratum_tls_listen: "",
             payout_address: pool_address(chain).to_owned(),
             fee_percent: 2.0,
             donation: None,
             pooltag_prefix: "",
-            difficulty: match chain {
-                // Below a regtest block's 4.7e-10: what is no block can still be a share.
-                Chain::Regtest => 1e-10,
-                // About 43 thousand hashes, a hundredth of a block.
-                Chain::Signet => 1e-5,
-            },
+            difficulty,
+            difficulty_max: difficulty,
             freshness_mode: 1,
             idle_seconds: 180,
             shards: None,
@@ -95,7 +102,7 @@ status_listen = "{status_listen}"
 status_tls_listen = ""
 
 [stratum]
-stratum_tls_listen = ""
+stratum_tls_listen = "{stratum_tls_listen}"
 
 [node]
 rpc_url = "{rpc_url}"
@@ -115,6 +122,7 @@ debug = true
 "#,
             pool_listen = self.pool_listen,
             status_listen = self.status_listen,
+            stratum_tls_listen = self.stratum_tls_listen,
             rpc_url = self.rpc_url,
             cookie_path = self.cookie_path,
             payout_address = self.payout_address,
@@ -124,19 +132,20 @@ debug = true
         )
     }
 
-    /// One difficulty for everybody, and no limit on how fast this one address connects.
+    /// One difficulty for everybody who does not ask, and no limit on how fast this one address connects.
     fn tuning(&self) -> String {
         format!(
             r#"[difficulty]
 default_difficulty = {difficulty:?}
 min_difficulty = {difficulty:?}
-max_difficulty = {difficulty:?}
+max_difficulty = {difficulty_max:?}
 vardiff_enabled = false
 
 [rate_limits]
 disable_connect_rate_limits = true
 "#,
             difficulty = self.difficulty,
+            difficulty_max = self.difficulty_max,
         )
     }
 

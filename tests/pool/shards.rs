@@ -23,7 +23,7 @@ fn pool_of_two(node: &Node) -> Pool {
 
 /// One counter of every shard, by the shards' places in the list.
 #[track_caller]
-fn per_shard(server: &Value, counter: &str) -> Vec<u64> {
+pub fn per_shard(server: &Value, counter: &str) -> Vec<u64> {
     let shards = server["shards"].as_array().expect("shards is a list");
     shards.iter().map(|shard| shard[counter].as_u64().expect("a counter")).collect()
 }

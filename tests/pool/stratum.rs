@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,18 +21,45 @@ pub enum Heard {
     Closed,
 }
 
+/// What carries a conversation: TCP, or TLS over it.
+pub trait Stream: Read + Write + Send {
+    /// From now on a read that finds nothing ends after `limit`, which is not zero.
+    fn wait_at_most(&self, limit: Duration) -> io::Result<()>;
+    /// Tells the peer that nothing more will come; it may still be heard.
+    fn end_writing(&mut self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn wait_at_most(&self, limit: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(limit))
+    }
+
+    fn end_writing(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A socket that sends at once what it is given and does not wait for ever.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+    Ok(stream)
+}
+
 /// A connection that may say anything.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
 }
 
 impl Connection {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-        Ok(Self { stream, unread: Vec::new() })
+        connect(address).map(Self::over)
+    }
+
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -51,7 +78,7 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now());
             // Zero would mean "for ever"; and what has arrived is heard even without any time left.
             let wait = left.max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(wait)).expect("the wait is not zero");
+            self.stream.wait_at_most(wait).expect("the wait is not zero");
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Heard::Closed,
@@ -80,6 +107,14 @@ impl Connection {
                 Heard::Silence => return None,
             }
         }
+    }
+
+    /// Hangs up and waits until the pool has noticed, so that it knows of the end.
+    #[track_caller]
+    pub fn leave(mut self) {
+        self.stream.end_writing().expect("the connection is open");
+        let words = self.last_words(ANSWER_LIMIT);
+        assert!(words.is_some(), "the pool keeps a connection that has ended");
     }
 }
 
@@ -126,7 +161,42 @@ impl Client {
     pub fn open(address: SocketAddr) -> Self {
         let connection = Connection::open(address)
             .unwrap_or_else(|error| panic!("connect to Stratum at {address}: {error}"));
+        Self::over(connection)
+    }
+
+    pub fn over(connection: Connection) -> Self {
         Self { connection, next_id: 1, notifications: VecDeque::new() }
+    }
+
+    /// Sends bytes of one's own choice; their answers are read with [`Self::answer`].
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.connection.send(bytes).unwrap_or_else(|error| panic!("send: {error}"));
+    }
+
+    /// The next answer, whatever it answers.
+    #[track_caller]
+    pub fn answer(&mut self) -> Value {
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            match self.connection.hear(deadline.saturating_duration_since(Instant::now())) {
+                Heard::Line(line) => {
+                    if let Some(message) = self.sort(&line) {
+                        return message;
+                    }
+                }
+                other => panic!("no answer: {other:?}"),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn leave(self) {
+        self.connection.leave();
+    }
+
+    pub fn into_connection(self) -> Connection {
+        self.connection
     }
 
     #[track_caller]
@@ -137,19 +207,9 @@ impl Client {
         self.connection
             .send(line.as_bytes())
             .unwrap_or_else(|error| panic!("send {method}: {error}"));
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.connection.hear(left) {
-                Heard::Line(line) => {
-                    if let Some(message) = self.sort(&line) {
-                        assert_eq!(message["id"], id, "answers come in the order of requests");
-                        return Answer::parse(&message);
-                    }
-                }
-                other => panic!("{method} was not answered: {other:?}"),
-            }
-        }
+        let message = self.answer();
+        assert_eq!(message["id"], id, "answers come in the order of requests: {method}");
+        Answer::parse(&message)
     }
 
     /// The next notification, the oldest first.

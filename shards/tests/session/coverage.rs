@@ -60,14 +60,14 @@ const PROVEN: &[(&str, &[&str])] = &[
     ("15.2 25", &["too_many_invalid_submissions_ban_the_worker_and_leave_the_connection_open"]),
     ("15.2 26", &["of_a_client_that_comes_and_goes_the_61st_connection_is_refused"]),
     ("15.2 27", &["a_place_is_free_again_when_its_connection_ends"]),
-    ("15.2 28", &["a_share_and_a_block_are_mined_over_tls"]),
+    ("15.2 28", &["shares_and_blocks_come_in_over_tls"]),
     ("15.2 29", &["a_plain_miner_gets_difficulty_and_work_after_its_pause"]),
     ("15.2 30", &["the_difficulty_follows_the_miner_with_clean_work_and_shares_in_flight_count"]),
     (
         "15.2 31",
         &[
             "the_gate_shuts_after_five_minutes_of_trouble_once_and_opens_at_once",
-            "a_pool_that_stops_says_so_and_spreads_who_comes_back",
+            "a_miner_is_asked_to_come_back_when_the_pool_stops",
         ],
     ),
     ("15.2 32", &["the_subscribe_answer_has_two_shapes"]),

@@ -31,9 +31,9 @@ const TORN_EVERY: usize = 3;
 
 /// The place of a miner that has gone is kept for five minutes (its jobs, its difficulty, the shares
 /// it has handed in), longer than this test takes: each visit leaves that much behind.
-const PARKED_BYTES_MAX: usize = 2048;
+const PARKED_BYTES_MAX: usize = 1280;
 /// The heaps of a few threads never give back everything.
-const HEAP_BYTES_MAX: usize = 8 * 1024 * 1024;
+const HEAP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// An answer of the status page or a call to the node may be under way in either count.
 const DESCRIPTORS_MAX: usize = 6;
 /// A connection that was torn off is noticed by its next event.

@@ -17,7 +17,7 @@ const SHARD_COUNT: u32 = 2;
 /// How many miners may come back in the same second to the one pool that follows.
 const RETURNS_PER_SECOND_MAX: usize = 500;
 const WAIT_SECONDS_MAX: u64 = 120;
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The seconds a miner is asked to wait, once everything it is told has been checked.
 #[track_caller]
@@ -94,18 +94,12 @@ fn a_thousand_miners_are_asked_to_come_back_one_after_another() {
 
 #[test]
 fn a_miner_that_does_not_hang_up_does_not_keep_the_pool_from_stopping() {
-    const STOP_LIMIT: Duration = Duration::from_secs(60);
     let node = Node::new(Chain::Regtest);
     let mut pool = Pool::for_node(&node);
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
     miner.job();
-    let asked = std::time::Instant::now();
     pool.ask_to_stop();
     let status = pool.ended(STOP_LIMIT).expect("the pool ends");
-    println!(
-        "TOOK {:?} {:?}",
-        asked.elapsed(),
-        pool.logged("the shards have not ended in time", &[])
-    );
     assert!(status.success(), "{status}");
+    drop(miner);
 }

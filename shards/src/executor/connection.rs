@@ -272,6 +272,10 @@ impl Connection {
         }
         self.is_cut_off.set(true);
         self.shutdown(Shutdown::Both);
+        // The socket takes nothing any more: its writer ends at once, and is not left behind.
+        while self.is_draining.get() {
+            sleep(LINGER_POLL).await;
+        }
     }
 
     /// Lets what waits go out and the miner's last bytes come in: a close with bytes unread is a

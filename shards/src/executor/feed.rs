@@ -58,8 +58,10 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
         reply::reconnect(goodbye, wait.min(RECONNECT_WAIT_MAX.as_secs()));
     })
     .await;
-    let deadline = Instant::now() + CLOSE_LINGER;
-    while !shard.connections.borrow().is_empty() && Instant::now() < deadline {
+    // A task that is left behind keeps the link to control open: all of them get to their end.
+    let is_busy = || !shard.connections.borrow().is_empty() || shard.ending.get() > 0;
+    let deadline = Instant::now() + CLOSE_LINGER + CLOSE_LINGER / 4;
+    while is_busy() && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
     }
     debug!(shard = shard.id, "shard ended");

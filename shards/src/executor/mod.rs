@@ -121,6 +121,7 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
         work: RefCell::new(None),
         connections: RefCell::default(),
         connection_key: Cell::new(0),
+        ending: Cell::new(0),
         first_work_due: RefCell::default(),
         tally: RefCell::default(),
         out: RefCell::default(),
@@ -161,6 +162,8 @@ struct Shard {
     work: RefCell<Option<Arc<Work>>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     connection_key: Cell<u64>,
+    /// Connections that have left the table and still say goodbye.
+    ending: Cell<usize>,
     /// Connections whose first work waits, in the order in which it is due: the wait is the same
     /// for all.
     first_work_due: RefCell<VecDeque<(Duration, u64)>>,

@@ -25,9 +25,11 @@ pub(super) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
     let reason = serve(&shard, &connection).await;
     let reason = connection.settle_reason(reason, &shard);
     shard.connections.borrow_mut().remove(&connection.key);
+    shard.ending.set(shard.ending.get() + 1);
     shard.with_env(&connection, |session, env| session.on_close(env));
     shard.tally.borrow_mut().connection_closed(reason);
     connection.finish(&shard).await;
+    shard.ending.set(shard.ending.get() - 1);
     debug!(shard = shard.id, reason = reason.label(), "connection closed");
 }
 

@@ -43,7 +43,7 @@ pub const SEEN_PER_JOB_MAX: usize = 1 << 14;
 pub const SEEN_PER_SESSION_MAX: usize = 1 << 15;
 const _: () = assert!(SEEN_PER_SESSION_MAX >= 2 * SEEN_PER_JOB_MAX, "the newest two are whole");
 /// Blocks a connection is remembered to have found.
-pub const FOUND_BLOCKS_MAX: usize = 16;
+pub const FOUND_BLOCKS_MAX: usize = 1024;
 
 /// Longest worker name, client identifier and job id (`stratum.md` §0.2).
 pub const WORKER_NAME_BYTES_MAX: usize = 256;

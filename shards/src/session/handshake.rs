@@ -172,7 +172,8 @@ impl Session {
                     result.insert(name, true.into());
                 }
                 _ => {
-                    result.insert(name, false.into());
+                    // A name such as `version-rolling.mask` must not undo what is answered under it.
+                    result.entry(name).or_insert(false.into());
                 }
             }
         }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::limits::{BLOCK_JOBS_MAX, RECENT_JOBS_MAX, SEEN_PER_SESSION_MAX};
+use crate::limits::{BLOCK_JOBS_MAX, FOUND_BLOCKS_MAX, RECENT_JOBS_MAX, SEEN_PER_SESSION_MAX};
 use crate::settings::Freshness;
+use crate::sha256d::Hash;
 use crate::work::base58;
 use crate::work::job::Job;
 
@@ -78,12 +79,32 @@ pub(super) struct Named<'a> {
     pub(super) recent: Option<&'a mut RecentJob>,
 }
 
+/// The blocks a connection has found last: a job that takes blocks only does not remember shares.
+#[derive(Debug, Default)]
+pub(super) struct FoundBlocks(VecDeque<Hash>);
+
+impl FoundBlocks {
+    /// `false` when it was known.
+    pub(super) fn remember(&mut self, hash: Hash) -> bool {
+        if self.0.contains(&hash) {
+            return false;
+        }
+        if self.0.len() == FOUND_BLOCKS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(hash);
+        true
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct NotifiedJobs {
     /// Oldest first, at most [`RECENT_JOBS_MAX`].
     recent: VecDeque<RecentJob>,
     /// Older ones of the current tip.
     late: VecDeque<Notified>,
+    /// Blocks found for any of them.
+    pub(super) found: FoundBlocks,
     sequence: u32,
 }
 

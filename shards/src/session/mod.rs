@@ -39,7 +39,6 @@ use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
-use submit::FoundBlocks;
 pub use submit::Submission;
 use vardiff::VarDiff;
 
@@ -131,7 +130,6 @@ pub struct Session {
     /// Adjusts the difficulty, once there is work.
     vardiff: Option<VarDiff>,
     accepted: u64,
-    found_blocks: FoundBlocks,
     explainer: Explainer,
 }
 
@@ -156,7 +154,6 @@ impl Session {
             meter: Meter::new(now.elapsed),
             vardiff: None,
             accepted: 0,
-            found_blocks: FoundBlocks::default(),
             explainer: Explainer::default(),
         }
     }

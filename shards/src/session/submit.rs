@@ -1,15 +1,13 @@
 //! `mining.submit`: what is checked before hashing, and what follows from the hash
 //! (`stratum.md` §6).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tracing::info;
 
-use crate::limits::{FOUND_BLOCKS_MAX, JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
+use crate::limits::{JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
 use crate::settings::SharePolicy;
-use crate::sha256d::Hash;
 use crate::share::{self, Candidate, Solved, Verdict};
 use crate::wire::reject::Reject;
 use crate::wire::reply::{self, Failed};
@@ -197,7 +195,7 @@ impl Session {
         env: &mut Env<'_>,
     ) -> Option<Solved> {
         let assigned = submission.notified.difficulty;
-        let is_new_block = verdict.is_block && self.found_blocks.remember(verdict.hash);
+        let is_new_block = verdict.is_block && self.jobs.found.remember(verdict.hash);
         let credit = if is_new_block {
             Ok(assigned)
         } else if verdict.is_block {
@@ -262,24 +260,6 @@ impl Session {
         info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
         let message = format!("{}: {}", reject.message(), mistake.words());
         reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
-    }
-}
-
-/// The blocks a connection has found last: a job that takes blocks only does not remember shares.
-#[derive(Debug, Default)]
-pub(super) struct FoundBlocks(VecDeque<Hash>);
-
-impl FoundBlocks {
-    /// `false` when it was known.
-    fn remember(&mut self, hash: Hash) -> bool {
-        if self.0.contains(&hash) {
-            return false;
-        }
-        if self.0.len() == FOUND_BLOCKS_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(hash);
-        true
     }
 }
 

@@ -19,21 +19,25 @@ built=${CARGO_TARGET_DIR:-target}/$host/release
 mkdir -p artifacts
 for target in line request session; do
     echo "== fuzzing $target for $seconds s"
-    new=$(mktemp -d)
-    trap 'rm -rf "$new"' EXIT
-    "$built/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
-        -dict=stratum.dict -artifact_prefix="artifacts/$target-" -print_final_stats=1 \
-        "$new" "corpus/$target" 2>&1 | grep -E 'ERROR|SUMMARY|panicked|stat::|Done|cov:.*(DONE|INITED)' || true
-    if compgen -G "artifacts/$target-*" >/dev/null; then
-        echo "a crash was found: shards/fuzz/artifacts/$target-*" >&2
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    mkdir "$work/new" "$work/kept"
+    # What was found before stays found: the corpus is read first.
+    if ! "$built/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+        -rss_limit_mb=2048 -dict=stratum.dict -artifact_prefix="artifacts/$target-" \
+        -print_final_stats=1 "$work/new" "corpus/$target" >"$work/log" 2>&1; then
+        grep -aE -A3 'panicked|ERROR|SUMMARY' "$work/log" >&2 || tail -20 "$work/log" >&2
+        echo "$target failed; what did it is in shards/fuzz/artifacts" >&2
         exit 1
     fi
-    # Only what reaches new code stays, and only what is small.
-    merged=$(mktemp -d)
-    "$built/$target" -merge=1 -max_len=512 "$merged" "corpus/$target" "$new" >/dev/null 2>&1
-    rm -rf "corpus/$target"
-    mkdir "corpus/$target"
-    find "$merged" -type f -size -2 | sort | sed -n 1,100p | xargs -r -I{} cp {} "corpus/$target/"
-    rm -rf "$merged" "$new"
-    echo "$target: $(find "corpus/$target" -type f | wc -l) inputs kept"
+    grep -aE 'DONE|stat::number_of_executed_units' "$work/log"
+    # Small inputs, the one that adds most code first: those are kept, as many as do for a test.
+    "$built/$target" -set_cover_merge=1 -use_counters=0 -use_cmp=0 -max_len=1024 "$work/kept" \
+        "corpus/$target" "$work/new" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; exit 1; }
+    find "$work/kept" -type f -printf '%T@ %p\n' | sort -n | sed -n '1,120s/[^ ]* //p' >"$work/list"
+    test -s "$work/list"
+    find "corpus/$target" -type f -delete
+    xargs cp -t "corpus/$target" <"$work/list"
+    echo "$target: $(wc -l <"$work/list") inputs kept"
+    rm -rf "$work"
 done

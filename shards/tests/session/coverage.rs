@@ -32,7 +32,13 @@ const PROVEN: &[(&str, &[&str])] = &[
     ("15.2 3", &["a_late_configure_is_answered_first_and_ends_the_pause"]),
     ("15.2 4", &["an_authorize_before_the_subscribe_waits_for_it"]),
     ("15.2 5", &["a_difficulty_in_the_password_or_the_name_is_a_floor_and_ends_the_pause"]),
-    ("15.2 6", &["a_difficulty_in_the_password_or_the_name_is_a_floor_and_ends_the_pause"]),
+    (
+        "15.2 6",
+        &[
+            "a_difficulty_in_the_password_or_the_name_is_a_floor_and_ends_the_pause",
+            "a_hint_is_no_part_of_the_workers_name",
+        ],
+    ),
     ("15.2 7", &["a_suggestion_before_the_subscribe_is_announced_before_the_first_work"]),
     ("15.2 8", &["only_the_first_suggestion_counts_and_bad_ones_are_told_so"]),
     ("15.2 9", &["a_locked_suggestion_is_taken_as_it_is_and_never_moves"]),
@@ -46,23 +52,67 @@ const PROVEN: &[(&str, &[&str])] = &[
             "what_is_no_request_ends_its_connection_and_nothing_else",
         ],
     ),
-    ("15.2 14", &["lines_come_out_the_same_at_every_split"]),
-    ("15.2 15", &["each_bad_field_of_a_submit_has_its_answer"]),
-    ("15.2 16", &["the_specifications_shares_are_judged_as_it_says"]),
+    (
+        "15.2 14",
+        &[
+            "lines_come_out_the_same_at_every_split",
+            "crlf_and_blank_lines_between_requests_change_nothing",
+            "blank_lines_are_no_sign_of_life",
+        ],
+    ),
+    (
+        "15.2 15",
+        &[
+            "each_bad_field_of_a_submit_has_its_answer",
+            "every_row_of_the_submit_matrix_that_needs_length_or_mask_has_its_answer",
+        ],
+    ),
+    (
+        "15.2 16",
+        &[
+            "the_specifications_shares_are_judged_as_it_says",
+            "a_good_share_counts_once_in_whatever_spelling",
+        ],
+    ),
     ("15.2 17", &["an_unknown_job_is_stale_in_every_mode_unless_it_is_a_block"]),
     ("15.2 18", &["a_share_for_the_old_tip_is_stale_only_in_the_strict_mode"]),
-    ("15.2 19", &["a_block_is_a_block_whatever_policy_says"]),
+    (
+        "15.2 19",
+        &[
+            "a_block_is_a_block_whatever_policy_says",
+            "a_block_whose_time_is_outside_the_window_is_a_block",
+        ],
+    ),
     ("15.2 20", &["blocks_of_every_shape_of_merkle_tree_are_accepted"]),
-    ("15.2 21", &["the_version_table_of_the_specification_holds"]),
-    ("15.2 22", &["every_method_is_answered"]),
-    ("15.2 23", &["every_method_is_answered"]),
+    (
+        "15.2 21",
+        &[
+            "the_version_table_of_the_specification_holds",
+            "every_row_of_the_submit_matrix_that_needs_length_or_mask_has_its_answer",
+        ],
+    ),
+    (
+        "15.2 22",
+        &[
+            "every_method_is_answered",
+            "a_late_configure_is_answered_first_and_ends_the_pause",
+            "an_esp_miner_that_waits_for_its_answers_is_served_as_the_specification_shows",
+        ],
+    ),
+    ("15.2 23", &["every_method_is_answered", "the_transactions_of_a_named_job_are_its_own"]),
     ("15.2 24", &["one_message_too_many_in_a_minute_ends_the_connection"]),
     ("15.2 25", &["too_many_invalid_submissions_ban_the_worker_and_leave_the_connection_open"]),
     ("15.2 26", &["of_a_client_that_comes_and_goes_the_61st_connection_is_refused"]),
     ("15.2 27", &["a_place_is_free_again_when_its_connection_ends"]),
     ("15.2 28", &["shares_and_blocks_come_in_over_tls"]),
     ("15.2 29", &["a_plain_miner_gets_difficulty_and_work_after_its_pause"]),
-    ("15.2 30", &["the_difficulty_follows_the_miner_with_clean_work_and_shares_in_flight_count"]),
+    (
+        "15.2 30",
+        &[
+            "the_difficulty_follows_the_miner_with_clean_work_and_shares_in_flight_count",
+            "from_any_start_the_rate_is_within_half_of_the_target_in_ten_minutes",
+        ],
+    ),
     (
         "15.2 31",
         &[
@@ -74,7 +124,10 @@ const PROVEN: &[(&str, &[&str])] = &[
     ("15.2 33", &["a_banned_client_is_turned_away_at_subscribe"]),
     (
         "15.2 34",
-        &["another_worker_on_the_connection_gets_clean_work_and_the_old_work_still_counts"],
+        &[
+            "another_worker_on_the_connection_gets_clean_work_and_the_old_work_still_counts",
+            "the_work_after_a_second_authorize_pays_the_second_wallet",
+        ],
     ),
     ("15.2 35", &["a_client_that_never_reads_is_closed"]),
     ("16.1", &["counters_read_as_the_specification_says"]),

@@ -3,10 +3,19 @@
 mod chance;
 mod corpus;
 mod coverage;
+#[path = "../../fuzz/src/ear.rs"]
+mod ear;
 #[path = "../../fuzz/src/harness.rs"]
 mod harness;
+mod laws;
+mod memory;
 mod miners;
 mod policing;
 mod properties;
 mod rules;
+mod scenarios;
+#[path = "../../fuzz/src/told.rs"]
+mod told;
 mod transcript;
+#[path = "../../fuzz/src/world.rs"]
+mod world;

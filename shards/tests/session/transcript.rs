@@ -171,9 +171,13 @@ impl Pool {
 
     /// With session ids as in production, which nobody can guess.
     pub fn with_secret_ids(settings: Settings) -> Self {
-        let mut pool = Self::new(settings);
-        pool.directory = Directory::new(Some([7; 32]));
-        pool
+        Self::new(settings).secret()
+    }
+
+    /// The same for a pool that is there already.
+    pub fn secret(mut self) -> Self {
+        self.directory = Directory::new(Some([7; 32]));
+        self
     }
 
     pub fn with_template(settings: Settings, template: Template) -> Self {
@@ -314,10 +318,6 @@ impl Pool {
         self.template.height += 1;
         self.template.prev_hash[0] ^= 0xff;
         self.new_work();
-    }
-
-    pub fn pass_seconds(&mut self, seconds: u64) {
-        self.pass(Duration::from_secs(seconds));
     }
 
     fn reconnect(&mut self) {

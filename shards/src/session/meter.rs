@@ -1,11 +1,14 @@
 //! What one connection has done, in figures: hashrates, share rate, stale ratio, latency
 //! (`stratum.md` §8). A function of what happened and when; nothing is allocated per share.
 
+mod accuracy;
 mod averages;
 mod recent;
 
 use std::time::Duration;
 
+pub use accuracy::Accuracy;
+use accuracy::Evidence;
 pub(super) use averages::Measured;
 use averages::{BOOT, Ema, Steady, rate};
 use recent::{Latencies, StaleRing};
@@ -259,7 +262,7 @@ impl Meter {
             return base;
         }
         let age = now.saturating_sub(self.connected_at);
-        let lifetime = rate(self.lifetime_credit, age).unwrap_or(0.0);
+        let lifetime = self.lifetime_hashrate(now);
         let has_recent = self.retarget.accepted >= 8 && self.retarget.age(now) >= BOOT;
         let recent = self.retarget.hashrate(now).filter(|_| has_recent);
         let base = if base > 0.0 { base } else { recent.unwrap_or(lifetime) };
@@ -289,6 +292,31 @@ impl Meter {
             weight * raw + (1.0 - weight) * modelled
         };
         blended * age.div_duration_f64(BOOT).min(1.0)
+    }
+
+    /// How far [`Self::displayed_hashrate`] can be trusted (§8.6), at the difficulty now in force.
+    pub fn accuracy(
+        &self,
+        difficulty: f64,
+        settings: &HashrateSettings,
+        now: Duration,
+    ) -> Accuracy {
+        let hashrate = self.displayed_hashrate(settings, now);
+        let evidence = Evidence {
+            hashrate,
+            lifetime_hashrate: self.lifetime_hashrate(now),
+            modelled_rate: shares_per_minute(hashrate, difficulty),
+            window_age: self.status.age(now),
+            window_accepted: self.status.accepted,
+            accepted: self.lifetime_accepted,
+            age: now.saturating_sub(self.connected_at),
+        };
+        evidence.accuracy()
+    }
+
+    /// Hashes per second since the connection was made; 0 at first.
+    fn lifetime_hashrate(&self, now: Duration) -> f64 {
+        rate(self.lifetime_credit, now.saturating_sub(self.connected_at)).unwrap_or(0.0)
     }
 
     /// The part of the last 128 submissions that was stale, 0 to 1 (§8.5).
@@ -394,6 +422,15 @@ mod tests {
     fn the_share_rate_shown_is_the_one_counted() {
         let rate = steady_until(1200).share_rate(1024.0, &SETTINGS, at(1200));
         assert!((rate - 15.0).abs() < 0.2, "{rate}");
+    }
+
+    #[test]
+    fn a_hashrate_shown_is_marked_until_it_is_sure() {
+        let accuracy = |end| steady_until(end).accuracy(1024.0, &SETTINGS, at(end));
+        assert_eq!(accuracy(40), Accuracy::Warming);
+        // The first sample counts a share too many (§8.2), which takes minutes to fade.
+        assert_eq!(accuracy(60), Accuracy::Settling);
+        assert_eq!(accuracy(1800), Accuracy::Precise);
     }
 
     #[test]

@@ -117,6 +117,7 @@ const PROVEN: &[(&str, &[&str])] = &[
         "15.2 31",
         &[
             "the_gate_shuts_after_five_minutes_of_trouble_once_and_opens_at_once",
+            "a_pause_tells_every_miner_once_closes_it_and_turns_away_who_comes",
             "a_miner_is_asked_to_come_back_when_the_pool_stops",
         ],
     ),

@@ -14,6 +14,7 @@ mod policing;
 mod properties;
 mod rules;
 mod scenarios;
+mod shares;
 #[path = "../../fuzz/src/told.rs"]
 mod told;
 mod transcript;

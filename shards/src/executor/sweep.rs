@@ -21,6 +21,9 @@ pub(super) async fn run(shard: Rc<Shard>) {
             look_at(&shard, &connection);
             glommio::yield_if_needed().await;
         }
+        while shard.shared.directory.end_parking(shard.now().elapsed) {
+            glommio::yield_if_needed().await;
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::work::base58;
 use super::difficulty::Difficulty;
 use super::jobs::NotifiedJobs;
 
+/// Places ended under one lock.
+const PARKINGS_ENDED_AT_ONCE: usize = 64;
 /// Digits of the part of a session id that cannot be guessed.
 const SECRET_DIGITS: usize = 16;
 
@@ -66,6 +68,13 @@ impl Directory {
     /// The next connection number. They start at 1: the connection id is base-58 of number − 1.
     pub(super) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Lets go of the first places whose time is over; whether there are more. For somebody who
+    /// calls it now and then: nobody may come or leave for hours, and a place keeps its jobs, which
+    /// are megabytes, from being freed.
+    pub fn end_parking(&self, now: Duration) -> bool {
+        self.lock().end_parking(now)
     }
 
     /// A place for connection `sequence`, whose client has brought a session id or not: the one it
@@ -151,9 +160,25 @@ impl Places {
         self.taken.remove(&u32::from_be_bytes(extranonce1));
     }
 
-    fn end_parking(&mut self, now: Duration) {
-        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+    /// Whether there are more. One call takes no longer than others can wait for the lock.
+    fn end_parking(&mut self, now: Duration) -> bool {
+        let is_over = |(until, _): &(Duration, String)| *until <= now;
+        for _ in 0..PARKINGS_ENDED_AT_ONCE {
+            if !self.order.front().is_some_and(is_over) {
+                break;
+            }
             self.end_oldest();
+        }
+        self.shrink();
+        self.order.front().is_some_and(is_over)
+    }
+
+    /// A farm that was away for an hour does not cost its memory for the rest of the year.
+    fn shrink(&mut self) {
+        let needed = 2 * self.order.len() + PARKINGS_ENDED_AT_ONCE;
+        if self.order.capacity() > 4 * needed {
+            self.order.shrink_to(needed);
+            self.parked.shrink_to(needed);
         }
     }
 
@@ -231,6 +256,26 @@ mod tests {
         let (_, returned) = enter(&directory, Some(&session_id), SECOND + PARKING_TIME);
         assert!(!returned);
         assert!(directory.lock().parked.is_empty());
+    }
+
+    #[test]
+    fn places_end_by_themselves_a_few_at_a_time_and_give_their_memory_back() {
+        let directory = Directory::new(Some([7; 32]));
+        for _ in 0..10 * PARKINGS_ENDED_AT_ONCE {
+            let (place, _) = enter(&directory, None, SECOND);
+            let extranonce1 = place.extranonce1;
+            directory.leave(place, Some(parked(extranonce1)), SECOND);
+        }
+        assert!(!directory.end_parking(PARKING_TIME));
+        let mut passes = 1;
+        while directory.end_parking(SECOND + PARKING_TIME) {
+            passes += 1;
+        }
+        assert_eq!(passes, 10);
+        let places = directory.lock();
+        assert!(places.parked.is_empty() && places.order.is_empty() && places.taken.is_empty());
+        assert!(places.order.capacity() <= 4 * PARKINGS_ENDED_AT_ONCE);
+        assert!(places.parked.capacity() <= 8 * PARKINGS_ENDED_AT_ONCE);
     }
 
     #[test]

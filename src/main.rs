@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
 
 use gopool::blocks::{Blocks, BlocksPlan};
@@ -34,6 +35,10 @@ use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
 use gopool_shards::link::{UplinkReceiver, downlink, uplink};
 use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
+
+/// Tens of thousands of miners come and go; what they took must not stay.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);

@@ -5,3 +5,4 @@ pub mod line;
 pub mod reject;
 pub mod reply;
 pub mod request;
+pub mod submit;

@@ -6,8 +6,9 @@ use std::io;
 
 /// Locked memory that an executor insists on, in bytes (glommio's own check).
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
-/// The first kernel with all operations that the executors use.
-const KERNEL_MIN: (u32, u32) = (5, 8);
+/// The first kernel with all operations that the executors use: receives that stay armed and pick
+/// their buffer (6.0), and completions that wait until they are asked for (6.1).
+const KERNEL_MIN: (u32, u32) = (6, 1);
 
 /// Why there is no io_uring, and what to do about it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,9 +72,15 @@ fn parse_version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
+/// Where the flags are in `struct io_uring_params`, and those that the shards' rings have.
+const FLAGS_WORD: usize = 2;
+const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
+const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
+
 fn set_up_ring() -> io::Result<()> {
-    // `struct io_uring_params` of linux/io_uring.h: 120 bytes, all zero for the defaults.
+    // `struct io_uring_params` of linux/io_uring.h: 120 bytes, zero for the defaults.
     let mut params = [0u32; 30];
+    params[FLAGS_WORD] = SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN;
     // SAFETY: the call takes a count and a pointer to 120 bytes that it may write; `params` is as
     // large and lives longer than the call.
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4u32, params.as_mut_ptr()) };
@@ -120,8 +127,8 @@ mod tests {
         assert_eq!(parse_version("6.1.0-18-amd64"), Some((6, 1)));
         assert_eq!(parse_version("5.15-generic"), Some((5, 15)));
         assert_eq!(parse_version("?"), None);
-        assert!(parse_version("5.7.19").unwrap() < KERNEL_MIN);
-        assert!(parse_version("5.10").unwrap() > KERNEL_MIN);
+        assert!(parse_version("5.15.0-91").unwrap() < KERNEL_MIN);
+        assert!(parse_version("6.12").unwrap() > KERNEL_MIN);
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 /// Longest line a miner may send, line feed included (`stratum.md` §1.7).
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes taken from a socket at a time; one such buffer serves all miners of a shard.
-pub const READ_BYTES_MAX: usize = 64 * 1024;
+/// Buffers that the sockets of a shard receive into, and their size: 16 shares of an eager miner
+/// fill half of one, and a turn of the shard has one for each socket that has something to say.
+pub const RECEIVE_BUFFERS: u16 = 512;
+pub const RECEIVE_BUFFER_BYTES: usize = 4 * 1024;
 /// Largest `mining.notify`: coinbase halves in hex and a branch of 16 levels, with room.
 pub const NOTIFY_BYTES_MAX: usize = 16 * 1024;
 /// Bytes waiting for one miner: one that stops reading costs this much and no more.
@@ -80,7 +82,9 @@ const _: () = assert!(EXTRANONCE1_BYTES + EXTRANONCE2_BYTES_MAX <= EXTRANONCE_PU
 /// `src/consensus/tx_check.cpp`).
 pub const COINBASE_SCRIPT_BYTES_MAX: usize = 100;
 
-/// Submissions judged side by side: what one read of one socket brings, at most.
+/// Submissions judged side by side: as many as the widest kernel has lanes, and what comes with
+/// the last of them.
+pub const JUDGE_BATCH_WANTED: usize = 16;
 pub const JUDGE_BATCH_MAX: usize = 64;
 
 /// Blocks on their way from a shard to control. When full the finder waits; a block is never

@@ -2,8 +2,10 @@
 //! core and nothing else.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
+use slab::Slab;
 
 use crate::admission::ban::Ban;
 use crate::limits::BANS_PER_REPORT_MAX;
@@ -30,7 +32,7 @@ pub struct Sums {
     /// New ones, for the database.
     pub bans: Vec<Arc<Ban>>,
     /// By worker name.
-    pub workers: BTreeMap<Arc<str>, WorkerSums>,
+    pub workers: HashMap<Arc<str>, WorkerSums>,
 }
 
 /// One worker's part of the sums.
@@ -85,31 +87,58 @@ impl CloseReason {
     }
 }
 
-/// The sums that are being added up.
+/// A worker's place in a [`Tally`]: each of its connections has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat(u32);
+
+/// The sums that are being added up. Counting a share of a worker that has a seat is adding to a
+/// few numbers: no look-up, no allocation.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Without the workers.
     sums: Sums,
+    workers: Slab<Seated>,
+    seats: HashMap<Arc<str>, usize>,
+    /// Workers that have something to report.
+    touched: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Seated {
+    name: Arc<str>,
+    sums: WorkerSums,
+    /// Connections that have the seat.
+    holders: u32,
+    is_touched: bool,
 }
 
 impl Tally {
-    pub fn accept(&mut self, worker: &Arc<str>, credit: f64, found: f64, at: u64) {
+    pub fn accept(&mut self, seat: Option<Seat>, credit: f64, found: f64, at: u64) {
         self.sums.accepted += 1;
         self.sums.accepted_difficulty += credit;
         self.sums.best_difficulty = self.sums.best_difficulty.max(found);
-        let worker = self.worker(worker);
-        worker.accepted += 1;
-        worker.accepted_difficulty += credit;
-        worker.best_difficulty = worker.best_difficulty.max(found);
-        worker.last_share_at = at;
+        if let Some(seat) = seat {
+            self.worker(seat).accept(credit, found, at);
+        }
     }
 
-    pub fn reject(&mut self, worker: Option<&Arc<str>>, reject: Reject, at: u64) {
+    /// For work that was made for another worker than the connection's own.
+    pub fn accept_for(&mut self, name: &Arc<str>, credit: f64, found: f64, at: u64) {
+        self.as_guest(name, |tally, seat| tally.accept(seat, credit, found, at));
+    }
+
+    pub fn reject(&mut self, seat: Option<Seat>, reject: Reject, at: u64) {
         *self.sums.rejected.entry(reject.label()).or_default() += 1;
-        if let Some(worker) = worker {
-            let worker = self.worker(worker);
+        if let Some(seat) = seat {
+            let worker = self.worker(seat);
             worker.rejected += 1;
             worker.last_share_at = at;
         }
+    }
+
+    /// As [`Self::accept_for`].
+    pub fn reject_for(&mut self, name: &Arc<str>, reject: Reject, at: u64) {
+        self.as_guest(name, |tally, seat| tally.reject(seat, reject, at));
     }
 
     pub fn mistake(&mut self, label: &'static str) {
@@ -130,16 +159,23 @@ impl Tally {
         }
     }
 
-    pub fn join(&mut self, worker: &Arc<str>) {
-        self.worker(worker).connections += 1;
+    /// A connection of a worker has come.
+    pub fn join(&mut self, name: &Arc<str>) -> Seat {
+        let seat = self.seat(name);
+        self.worker(seat).connections += 1;
+        seat
     }
 
-    pub fn leave(&mut self, worker: &Arc<str>) {
-        self.worker(worker).connections -= 1;
+    /// The connection has gone.
+    pub fn leave(&mut self, seat: Seat) {
+        self.worker(seat).connections -= 1;
+        self.give_up(seat);
     }
 
-    pub fn assigned(&mut self, worker: &Arc<str>, difficulty: f64) {
-        self.worker(worker).difficulty = difficulty;
+    pub fn assigned(&mut self, seat: Option<Seat>, difficulty: f64) {
+        if let Some(seat) = seat {
+            self.worker(seat).difficulty = difficulty;
+        }
     }
 
     pub fn connection_accepted(&mut self) {
@@ -156,17 +192,75 @@ impl Tally {
 
     /// Hands the sums over and starts new ones.
     pub fn take(&mut self) -> Sums {
-        std::mem::take(&mut self.sums)
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.workers.reserve(self.touched.len());
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            let seated = &mut self.workers[index];
+            seated.is_touched = false;
+            sums.workers.insert(Arc::clone(&seated.name), std::mem::take(&mut seated.sums));
+            if seated.holders == 0 {
+                let seated = self.workers.remove(index);
+                self.seats.remove(&seated.name);
+            }
+        }
+        self.touched = touched;
+        sums
     }
 
     /// Takes sums back that could not be handed over: they go out with the next ones.
-    pub fn put_back(&mut self, sums: Sums) {
+    pub fn put_back(&mut self, mut sums: Sums) {
+        for (name, earlier) in std::mem::take(&mut sums.workers) {
+            self.as_guest(&name, |tally, seat| {
+                if let Some(seat) = seat {
+                    let worker = tally.worker(seat);
+                    let later = std::mem::replace(worker, earlier);
+                    worker.add(&later);
+                }
+            });
+        }
         let newer = std::mem::replace(&mut self.sums, sums);
         self.sums.add(newer);
     }
 
-    fn worker(&mut self, name: &Arc<str>) -> &mut WorkerSums {
-        self.sums.workers.entry(Arc::clone(name)).or_default()
+    /// Counts for a worker that may have no connection here.
+    fn as_guest(&mut self, name: &Arc<str>, count: impl FnOnce(&mut Self, Option<Seat>)) {
+        let seat = self.seat(name);
+        count(self, Some(seat));
+        self.give_up(seat);
+    }
+
+    fn seat(&mut self, name: &Arc<str>) -> Seat {
+        let index = match self.seats.get(name) {
+            Some(index) => *index,
+            None => {
+                let index = self.workers.insert(Seated {
+                    name: Arc::clone(name),
+                    sums: WorkerSums::default(),
+                    holders: 0,
+                    is_touched: false,
+                });
+                self.seats.insert(Arc::clone(name), index);
+                index
+            }
+        };
+        self.workers[index].holders += 1;
+        Seat(u32::try_from(index).expect("fewer workers than sockets"))
+    }
+
+    /// The seat itself goes with the next report, which has something to say of it.
+    fn give_up(&mut self, seat: Seat) {
+        self.workers[seat.0 as usize].holders -= 1;
+        self.worker(seat);
+    }
+
+    fn worker(&mut self, seat: Seat) -> &mut WorkerSums {
+        let index = seat.0 as usize;
+        let seated = &mut self.workers[index];
+        if !std::mem::replace(&mut seated.is_touched, true) {
+            self.touched.push(index);
+        }
+        &mut seated.sums
     }
 }
 
@@ -186,17 +280,19 @@ impl Sums {
         self.bans.truncate(BANS_PER_REPORT_MAX);
         add_counts(&mut self.connections_closed, later.connections_closed);
         for (name, sums) in later.workers {
-            match self.workers.entry(name) {
-                Entry::Vacant(entry) => {
-                    entry.insert(sums);
-                }
-                Entry::Occupied(mut entry) => entry.get_mut().add(&sums),
-            }
+            self.workers.entry(name).or_default().add(&sums);
         }
     }
 }
 
 impl WorkerSums {
+    fn accept(&mut self, credit: f64, found: f64, at: u64) {
+        self.accepted += 1;
+        self.accepted_difficulty += credit;
+        self.best_difficulty = self.best_difficulty.max(found);
+        self.last_share_at = at;
+    }
+
     /// Adds what happened later.
     pub fn add(&mut self, later: &Self) {
         self.accepted += later.accepted;
@@ -225,12 +321,12 @@ mod tests {
     fn what_is_put_back_goes_out_with_the_next() {
         let worker: Arc<str> = "w.1".into();
         let mut tally = Tally::default();
-        tally.join(&worker);
-        tally.assigned(&worker, 256.0);
-        tally.accept(&worker, 256.0, 300.0, 10);
-        tally.reject(Some(&worker), Reject::Duplicate, 11);
+        let seat = Some(tally.join(&worker));
+        tally.assigned(seat, 256.0);
+        tally.accept(seat, 256.0, 300.0, 10);
+        tally.reject(seat, Reject::Duplicate, 11);
         let sums = tally.take();
-        tally.accept(&worker, 256.0, 1000.0, 20);
+        tally.accept(seat, 256.0, 1000.0, 20);
         tally.reject(None, Reject::Duplicate, 21);
         tally.put_back(sums);
         let sums = tally.take();
@@ -252,5 +348,23 @@ mod tests {
             }
         );
         assert_eq!(tally.take().accepted, 0);
+    }
+    #[test]
+    fn a_seat_is_shared_by_the_connections_of_a_worker_and_kept_while_one_has_it() {
+        let worker: Arc<str> = "w.1".into();
+        let mut tally = Tally::default();
+        let (one, other) = (tally.join(&worker), tally.join(&worker));
+        assert_eq!(one, other);
+        assert_eq!(tally.take().workers[&worker].connections, 2);
+        tally.leave(one);
+        tally.accept(Some(other), 1.0, 1.0, 5);
+        let sums = tally.take();
+        assert_eq!((sums.workers[&worker].connections, sums.workers[&worker].accepted), (-1, 1));
+        tally.leave(other);
+        assert_eq!(tally.take().workers[&worker].connections, -1);
+        assert!(tally.workers.is_empty() && tally.seats.is_empty());
+        tally.accept_for(&worker, 2.0, 2.0, 6);
+        assert_eq!(tally.take().workers[&worker].accepted, 1);
+        assert!(tally.workers.is_empty() && tally.take().workers.is_empty());
     }
 }

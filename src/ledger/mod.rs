@@ -96,8 +96,10 @@ impl Ledger {
 
     /// Connected workers, by name.
     pub fn workers(&self) -> Vec<WorkerFigures> {
-        let connected = self.sums.workers.iter().filter(|(_, sums)| sums.connections > 0);
-        connected.map(|(name, sums)| worker_figures(name, sums)).collect()
+        let mut connected: Vec<_> =
+            self.sums.workers.iter().filter(|(_, sums)| sums.connections > 0).collect();
+        connected.sort_unstable_by_key(|(name, _)| *name);
+        connected.into_iter().map(|(name, sums)| worker_figures(name, sums)).collect()
     }
 
     fn forget_away_workers(&mut self) {
@@ -154,8 +156,8 @@ mod tests {
         let worker: Arc<str> = "w".into();
         for shard in 0..2 {
             let report = report(shard, |tally| {
-                tally.join(&worker);
-                tally.accept(&worker, 4.0, 5.0 + shard as f64, 100);
+                let seat = tally.join(&worker);
+                tally.accept(Some(seat), 4.0, 5.0 + shard as f64, 100);
             });
             ledger.add(report, 60 * SECOND);
         }
@@ -177,12 +179,15 @@ mod tests {
     fn workers_that_left_are_forgotten_before_they_are_too_many() {
         let mut ledger = Ledger::new(&[0]);
         let stays: Arc<str> = "stays".into();
-        ledger.add(report(0, |tally| tally.join(&stays)), SECOND);
+        let stays = report(0, |tally| {
+            tally.join(&stays);
+        });
+        ledger.add(stays, SECOND);
         for i in 0..5 * AWAY_WORKERS_MAX {
             let name: Arc<str> = format!("w{i}").into();
             let report = report(0, |tally| {
-                tally.join(&name);
-                tally.leave(&name);
+                let seat = tally.join(&name);
+                tally.leave(seat);
             });
             ledger.add(report, SECOND);
         }

@@ -15,6 +15,7 @@ use gopool_shards::share::{self, Verdict};
 use gopool_shards::tally::{CloseReason, Sums, Tally};
 use gopool_shards::wire::line::Partial;
 use gopool_shards::wire::request::Request;
+use gopool_shards::wire::submit::Submit;
 use gopool_shards::work::job::{Job, JobStamp};
 use gopool_shards::work::target::Target;
 use gopool_shards::work::template::Template;
@@ -186,6 +187,12 @@ impl World {
 
     /// Line for line what `executor/serve.rs` does.
     fn on_line(&mut self, line: &[u8]) {
+        if let Some(submit) = Submit::scan(line) {
+            self.ear.on_asked(Request::parse(line).as_ref());
+            let next = self.with_env(line.len(), |session, env| session.on_submit(&submit, env));
+            self.follow(line, next, submit.id);
+            return;
+        }
         let request = Request::parse(line);
         let is_submit = request.as_ref().is_ok_and(|request| request.method == "mining.submit");
         if !is_submit {
@@ -202,6 +209,10 @@ impl World {
             Ok(request) => session.on_request(request, env),
             Err(malformed) => session.on_malformed(malformed, env),
         });
+        self.follow(line, next, request.as_ref().map_or("null", |request| request.id));
+    }
+
+    fn follow(&mut self, line: &[u8], next: Next, id: &str) {
         self.close_if_asked(&next);
         match next {
             Next::Judge(submission) => {
@@ -212,7 +223,6 @@ impl World {
             }
             Next::Refuse(Refusal { reject, counts }) => {
                 self.judge();
-                let id = request.as_ref().map_or("null", |request| request.id);
                 self.with_env(line.len(), |session, env| session.refuse(id, reject, counts, env));
             }
             Next::Continue | Next::Close(_) => {}
@@ -222,15 +232,16 @@ impl World {
     fn judge(&mut self) {
         for submission in std::mem::take(&mut self.waiting) {
             let mut coinbase = Vec::new();
-            submission.write_coinbase(&mut coinbase);
+            let job = self.session.write_coinbase(&submission, &mut coinbase);
             let mut verdict = [Verdict::NONE];
-            share::judge(&[submission.candidate(&coinbase)], &mut verdict);
+            share::judge(&[submission.candidate(job, &coinbase)], &mut verdict);
             let solved =
                 self.with_env(0, |session, env| session.on_verdict(&submission, &verdict[0], env));
             if let Some(solved) = solved {
                 self.ear.on_solved(&solved);
             }
         }
+        self.with_env(0, |session, env| session.on_verdicts_end(env));
     }
 
     fn close_if_asked(&mut self, next: &Next) {

@@ -1,16 +1,13 @@
-//! One miner's socket: what is sent to it, what is read from it, and how it ends.
+//! One miner's socket: what is sent to it, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite, FutureExt};
-use glommio::net::TcpStream;
+use futures_lite::FutureExt;
 use glommio::timer::sleep;
 use socket2::SockRef;
 
@@ -19,6 +16,7 @@ use crate::admission::reconnect::Visit;
 use crate::limits::CLOSE_LINGER;
 use crate::session::Session;
 use crate::tally::CloseReason;
+use crate::wire::line::Partial;
 
 use super::Shard;
 use super::outbox::Outbox;
@@ -31,19 +29,29 @@ const LINGER_POLL: Duration = Duration::from_millis(10);
 
 /// What the tasks of a shard know of one connection.
 pub(super) struct Connection {
-    pub(super) key: u64,
+    /// Its place in the shard's table, and its name on the ring.
+    pub(super) token: u32,
     pub(super) session: RefCell<Session>,
+    /// The line that has begun and not ended.
+    pub(super) partial: RefCell<Partial>,
     transport: RefCell<Transport>,
-    stream: RefCell<TcpStream>,
+    stream: TcpStream,
     outbox: RefCell<Outbox>,
+    /// Submissions of it wait for their verdict.
+    pub(super) is_being_judged: Cell<bool>,
+    has_been_read: Cell<bool>,
     /// The task that sends what waits is running.
     is_draining: Cell<bool>,
     /// Set once, by whoever decides that the connection must end.
     closing: Cell<Option<CloseReason>>,
+    /// Its session is over.
+    is_ending: Cell<bool>,
+    /// The ring has nothing more to report of it.
+    has_ended: Cell<bool>,
     /// Nothing more can be sent.
     is_cut_off: Cell<bool>,
-    /// For itself, so that it can start its own tasks.
-    own: Weak<Self>,
+    /// Bytes that came after the end and were not read.
+    discarded: Cell<usize>,
     /// What its address is judged by; given up when the connection ends.
     visit: RefCell<Option<Visit>>,
     _admitted: Admitted,
@@ -51,23 +59,28 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        key: u64,
+        token: u32,
         stream: TcpStream,
         transport: Transport,
         session: Session,
         visit: Visit,
         admitted: Admitted,
     ) -> Rc<Self> {
-        Rc::new_cyclic(|own| Self {
-            key,
+        Rc::new(Self {
+            token,
             session: RefCell::new(session),
+            partial: RefCell::default(),
             transport: RefCell::new(transport),
-            stream: RefCell::new(stream),
+            stream,
             outbox: RefCell::default(),
+            is_being_judged: Cell::new(false),
+            has_been_read: Cell::new(false),
             is_draining: Cell::new(false),
             closing: Cell::new(None),
+            is_ending: Cell::new(false),
+            has_ended: Cell::new(false),
             is_cut_off: Cell::new(false),
-            own: own.clone(),
+            discarded: Cell::new(0),
             visit: RefCell::new(Some(visit)),
             _admitted: admitted,
         })
@@ -127,10 +140,11 @@ impl Connection {
             return self.cut_off(CloseReason::OutboxFull);
         }
         if !self.is_draining.replace(true)
-            && let (Some(connection), Some(shard)) = (self.own.upgrade(), shard.own.upgrade())
+            && let (Some(connection), Some(shard)) =
+                (shard.connection(self.token), shard.own.upgrade())
         {
             shard.clone().spawn(async move {
-                connection.drain().await;
+                connection.drain(&shard).await;
                 connection.settle_owed_work(&shard);
             });
         }
@@ -138,26 +152,19 @@ impl Connection {
 
     /// How many bytes the socket took without waiting.
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        let stream = self.stream.borrow();
-        // SAFETY: the descriptor belongs to `stream`, which is borrowed for as long as it is used.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        match SockRef::from(&descriptor).send_with_flags(bytes, flags) {
+        match SockRef::from(&self.stream).send_with_flags(bytes, flags) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
         }
     }
 
     /// Sends what waits until nothing does.
-    async fn drain(&self) {
+    async fn drain(&self, shard: &Shard) {
         while !self.outbox.borrow().is_empty() && !self.is_cut_off.get() {
-            let written = poll_fn(|context| {
-                let outbox = self.outbox.borrow();
-                let mut stream = self.stream.borrow_mut();
-                Pin::new(&mut *stream).poll_write(context, outbox.unsent())
-            })
-            .await;
-            match written {
+            let ready = shard.ring.ready(self.stream.as_raw_fd(), libc::POLLOUT).await;
+            let sent = ready.and_then(|()| self.send_now(self.outbox.borrow().unsent()));
+            match sent {
                 Ok(count) => self.outbox.borrow_mut().mark_sent(count),
                 Err(_) => self.cut_off(CloseReason::Hangup),
             }
@@ -237,29 +244,41 @@ impl Connection {
         self.closing.get()
     }
 
-    /// The reader has ended: the first reason that was given stands.
-    pub(super) fn settle_reason(&self, reason: CloseReason, shard: &Shard) -> CloseReason {
+    /// Whether this is the first read; asked once for each.
+    pub(super) fn is_first_read(&self) -> bool {
+        !self.has_been_read.replace(true)
+    }
+
+    /// The session is over: the first reason that was given stands.
+    pub(super) fn begin_end(&self, reason: CloseReason, shard: &Shard) -> CloseReason {
         let reason = self.closing.get().unwrap_or(reason);
         self.closing.set(Some(reason));
+        self.is_ending.set(true);
         self.end_visit(reason, shard);
         reason
     }
 
-    fn shutdown(&self, how: Shutdown) {
-        let stream = self.stream.borrow();
-        // SAFETY: the descriptor belongs to `stream`, which is borrowed for as long as it is used.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        let _ = SockRef::from(&descriptor).shutdown(how);
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.get()
     }
 
-    /// Reads into the shard's buffer; returns how many bytes.
-    pub(super) async fn read(&self, shard: &Shard) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut buffer = shard.read_buffer.borrow_mut();
-            let mut stream = self.stream.borrow_mut();
-            Pin::new(&mut *stream).poll_read(context, &mut buffer)
-        })
-        .await
+    /// The ring has reported the end of what comes.
+    pub(super) fn has_ended(&self) {
+        self.has_ended.set(true);
+    }
+
+    /// The peer is gone and nothing waits for it: there is nothing to [`Self::finish`].
+    pub(super) fn is_finished(&self) -> bool {
+        self.has_ended.get() && !self.is_draining.get() && !self.is_tls()
+    }
+
+    /// What comes after the end is not looked at.
+    pub(super) fn discard(&self, bytes: &[u8]) {
+        self.discarded.set(self.discarded.get().saturating_add(bytes.len()));
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = self.stream.shutdown(how);
     }
 
     /// Ends the socket: what waits may still go out, for a bounded time.
@@ -268,29 +287,26 @@ impl Connection {
             let mut goodbye = Vec::new();
             self.transport.borrow_mut().close(&mut goodbye);
             self.send_wire(&goodbye, shard);
-            self.linger(shard).or(sleep(CLOSE_LINGER)).await;
+            self.linger().or(sleep(CLOSE_LINGER)).await;
         }
         self.is_cut_off.set(true);
         self.shutdown(Shutdown::Both);
-        // The socket takes nothing any more: its writer ends at once, and is not left behind.
-        while self.is_draining.get() {
+        // The socket takes and gives nothing any more: its writer and the ring are done with it
+        // at once.
+        while self.is_draining.get() || !self.has_ended.get() {
             sleep(LINGER_POLL).await;
         }
     }
 
     /// Lets what waits go out and the miner's last bytes come in: a close with bytes unread is a
     /// reset, which would destroy the answer that explains it.
-    async fn linger(&self, shard: &Shard) {
+    async fn linger(&self) {
         while self.is_draining.get() {
             sleep(LINGER_POLL).await;
         }
         self.shutdown(Shutdown::Write);
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(count @ 1..) = self.read(shard).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
+        while !self.has_ended.get() && self.discarded.get() < LINGER_BYTES_MAX {
+            sleep(LINGER_POLL).await;
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::session::notify::Work;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
-use super::connection::Connection;
 use super::{Port, Shard, accept};
 
 const PAUSED: &str = "Pool paused: node updates degraded. Reconnecting when ready.";
@@ -59,7 +58,7 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
     })
     .await;
     // A task that is left behind keeps the link to control open: all of them get to their end.
-    let is_busy = || !shard.connections.borrow().is_empty() || shard.ending.get() > 0;
+    let is_busy = || !shard.connections.borrow().is_empty();
     let deadline = Instant::now() + CLOSE_LINGER + CLOSE_LINGER / 4;
     while is_busy() && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;
@@ -69,7 +68,7 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
 
 /// Every miner hears of new work before anything else is done with it.
 async fn broadcast(shard: &Rc<Shard>) {
-    for connection in all(shard) {
+    for connection in shard.open_connections() {
         connection.on_work(shard);
         glommio::yield_if_needed().await;
     }
@@ -77,15 +76,11 @@ async fn broadcast(shard: &Rc<Shard>) {
 
 /// Says something to every miner, each by its number, and lets it go.
 async fn dismiss(shard: &Rc<Shard>, reason: CloseReason, say: impl Fn(usize, &mut Vec<u8>)) {
-    for (number, connection) in all(shard).into_iter().enumerate() {
+    for (number, connection) in shard.open_connections().into_iter().enumerate() {
         let mut goodbye = Vec::new();
         say(number, &mut goodbye);
         connection.send(&goodbye, shard);
         connection.close(reason);
         glommio::yield_if_needed().await;
     }
-}
-
-fn all(shard: &Shard) -> Vec<Rc<Connection>> {
-    shard.connections.borrow().values().cloned().collect()
 }

@@ -1,57 +1,111 @@
-//! Gathers the submissions that came together and has them judged side by side; verdicts go back
-//! in the order in which the submissions came.
+//! Gathers the submissions of one turn, whoever they are from, and has them judged side by side;
+//! verdicts go back in the order in which the submissions came.
 
-use crate::limits::JUDGE_BATCH_MAX;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::limits::{JUDGE_BATCH_MAX, JUDGE_BATCH_WANTED};
 use crate::session::Submission;
 use crate::share::{self, Candidate, Verdict};
+use crate::work::job::Job;
 
-/// Submissions on their way to a verdict, and the memory they need, kept from one to the next.
-#[derive(Debug, Default)]
+use super::Shard;
+use super::connection::Connection;
+
+/// Submissions on their way to a verdict, and the memory they need, kept from one batch to the
+/// next.
+#[derive(Default)]
 pub(super) struct Judge {
-    submissions: Vec<Submission>,
+    pending: Vec<Pending>,
     /// Their coinbases, one after the other.
     coinbases: Vec<u8>,
-    /// Where each coinbase ends.
-    ends: Vec<usize>,
+    /// The jobs they are for. Kept when they have been judged: the next are most likely for the
+    /// same, and then the count that all shards share is left alone.
+    jobs: Vec<Arc<Job>>,
     verdicts: Vec<Verdict>,
 }
 
+/// Jobs that are kept without a submission.
+const JOBS_KEPT: usize = 4;
+
+struct Pending {
+    connection: Rc<Connection>,
+    submission: Submission,
+    /// In `jobs`.
+    job: usize,
+    /// Where its coinbase ends.
+    end: usize,
+}
+
 impl Judge {
-    pub(super) fn push(&mut self, submission: Submission) {
-        submission.write_coinbase(&mut self.coinbases);
-        self.ends.push(self.coinbases.len());
-        self.submissions.push(submission);
+    pub(super) fn push(&mut self, connection: &Rc<Connection>, submission: Submission) {
+        connection.is_being_judged.set(true);
+        let session = connection.session.borrow();
+        let job = session.write_coinbase(&submission, &mut self.coinbases);
+        let job =
+            self.jobs.iter().rposition(|known| Arc::ptr_eq(known, job)).unwrap_or_else(|| {
+                self.jobs.push(Arc::clone(job));
+                self.jobs.len() - 1
+            });
+        let end = self.coinbases.len();
+        self.pending.push(Pending { connection: Rc::clone(connection), submission, job, end });
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.submissions.is_empty()
+        self.pending.is_empty()
+    }
+
+    /// There are as many as are judged at a good price.
+    pub(super) fn has_enough(&self) -> bool {
+        self.pending.len() >= JUDGE_BATCH_WANTED
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.submissions.len() >= JUDGE_BATCH_MAX
+        self.pending.len() >= JUDGE_BATCH_MAX
     }
 
-    /// Judges what has been gathered and hands each submission back with its verdict.
-    pub(super) fn conclude(&mut self, mut on_verdict: impl FnMut(&Submission, &Verdict)) {
+    /// Judges what has been gathered and has each session answer its own.
+    pub(super) fn conclude(&mut self, shard: &Shard) {
+        self.hash();
+        let mut first = 0;
+        while let Some(pending) = self.pending.get(first) {
+            let connection = &pending.connection;
+            connection.is_being_judged.set(false);
+            let same = |next: &&Pending| Rc::ptr_eq(&next.connection, connection);
+            let end = first + self.pending[first..].iter().take_while(same).count();
+            shard.with_env(connection, |session, env| {
+                for (pending, verdict) in
+                    self.pending[first..end].iter().zip(&self.verdicts[first..end])
+                {
+                    let solved = session.on_verdict(&pending.submission, verdict, env);
+                    shard.solved.borrow_mut().extend(solved);
+                }
+                session.on_verdicts_end(env);
+            });
+            first = end;
+        }
+        self.pending.clear();
+        self.coinbases.clear();
+        if self.jobs.len() > JOBS_KEPT {
+            self.jobs.drain(..self.jobs.len() - JOBS_KEPT);
+        }
+    }
+
+    fn hash(&mut self) {
         let mut start = 0;
-        let candidates: Vec<Candidate<'_>> = self
-            .submissions
+        let candidates: SmallVec<[Candidate<'_>; JUDGE_BATCH_MAX]> = self
+            .pending
             .iter()
-            .zip(&self.ends)
-            .map(|(submission, end)| {
-                let coinbase = &self.coinbases[std::mem::replace(&mut start, *end)..*end];
-                submission.candidate(coinbase)
+            .map(|pending| {
+                let coinbase =
+                    &self.coinbases[std::mem::replace(&mut start, pending.end)..pending.end];
+                pending.submission.candidate(&self.jobs[pending.job], coinbase)
             })
             .collect();
         self.verdicts.clear();
         self.verdicts.resize(candidates.len(), Verdict::NONE);
         share::judge(&candidates, &mut self.verdicts);
-        drop(candidates);
-        for (submission, verdict) in self.submissions.iter().zip(&self.verdicts) {
-            on_verdict(submission, verdict);
-        }
-        self.submissions.clear();
-        self.coinbases.clear();
-        self.ends.clear();
     }
 }

@@ -6,10 +6,12 @@ mod feed;
 mod judge;
 mod outbox;
 mod report;
+mod ring;
 mod serve;
 mod socket;
 mod sweep;
 mod transport;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -20,23 +22,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
-use hashbrown::HashMap;
 use rustls::ServerConfig;
+use slab::Slab;
+use tracing::error;
 
 use crate::admission::Admission;
 use crate::admission::bans::Bans;
 use crate::admission::bucket::AcceptLimiter;
 use crate::admission::reconnect::ReconnectTracker;
 use crate::admission::violations::Violations;
-use crate::limits::READ_BYTES_MAX;
 use crate::link::{DownlinkReceiver, Uplink};
 use crate::session::directory::Directory;
 use crate::session::notify::Work;
 use crate::session::{Env, Now};
 use crate::settings::Settings;
+use crate::share::Solved;
 use crate::tally::Tally;
 use connection::Connection;
 use judge::Judge;
+use ring::Ring;
 
 pub use socket::{bind_shared, listen};
 
@@ -87,10 +91,10 @@ impl ShardHandle {
     }
 }
 
-/// Memory of the ring's registered buffers: sockets are read with `recv`, not through them.
+/// Memory of glommio's registered buffers, which miners' sockets do not use.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
-/// Requests a ring takes at a time.
-const RING_DEPTH: usize = 1024;
+/// Requests that glommio's own rings take at a time: timers, wake-ups, little else.
+const RING_DEPTH: usize = 128;
 
 /// Starts a shard on a thread of its own.
 pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<ShardHandle> {
@@ -113,21 +117,29 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
     let news = queue("news", 1000, Latency::Matters(Duration::from_millis(1)));
     let chores = queue("chores", 50, Latency::NotImportant);
 
+    let ring = match Ring::new() {
+        Ok(ring) => ring,
+        Err(error) => {
+            error!(shard = plan.id, %error, "no ring for the miners' sockets");
+            return;
+        }
+    };
     let shard = Rc::new_cyclic(|own| Shard {
         own: own.clone(),
         id: plan.id,
         settings: RefCell::new(plan.settings),
         shared: plan.shared,
         work: RefCell::new(None),
+        ring,
         connections: RefCell::default(),
-        connection_key: Cell::new(0),
         ending: Cell::new(0),
         first_work_due: RefCell::default(),
         tally: RefCell::default(),
         out: RefCell::default(),
-        read_buffer: RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice()),
         text: RefCell::default(),
         judge: RefCell::default(),
+        solved: RefCell::default(),
+        turn_began: Cell::new(None),
         is_paused: Cell::new(false),
         miners,
         up,
@@ -137,11 +149,12 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
     };
     let reports = spawn(chores, boxed(report::run(Rc::clone(&shard))));
     let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
+    let turns = spawn(miners, boxed(turn::run(Rc::clone(&shard))));
     let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
     let feed = glommio::spawn_local_into(feed::run(shard, down, plan.ports), news)
         .expect("the queue has just been made");
     feed.await;
-    for task in [reports, sweeps, first_work] {
+    for task in [reports, sweeps, turns, first_work] {
         task.cancel();
     }
 }
@@ -160,21 +173,24 @@ struct Shard {
     settings: RefCell<Arc<Settings>>,
     shared: SharedState,
     work: RefCell<Option<Arc<Work>>>,
-    connections: RefCell<HashMap<u64, Rc<Connection>>>,
-    connection_key: Cell<u64>,
-    /// Connections that have left the table and still say goodbye.
+    ring: Ring,
+    /// By token.
+    connections: RefCell<Slab<Rc<Connection>>>,
+    /// How many of them only say goodbye any more.
     ending: Cell<usize>,
     /// Connections whose first work waits, in the order in which it is due: the wait is the same
     /// for all.
-    first_work_due: RefCell<VecDeque<(Duration, u64)>>,
+    first_work_due: RefCell<VecDeque<(Duration, u32)>>,
     tally: RefCell<Tally>,
     /// Where a session writes before the bytes go to an outbox.
     out: RefCell<Vec<u8>>,
-    /// One for all connections: an idle miner holds no buffer.
-    read_buffer: RefCell<Box<[u8]>>,
-    /// Where a TLS miner's text goes once it has been decrypted; likewise for all.
+    /// Where a TLS miner's text goes once it has been decrypted; one for all.
     text: RefCell<Vec<u8>>,
     judge: RefCell<Judge>,
+    /// Blocks on their way to control.
+    solved: RefCell<VecDeque<Solved>>,
+    /// What the clocks said when the turn began that is under way.
+    turn_began: Cell<Option<Now>>,
     /// Connections are closed as they come.
     is_paused: Cell<bool>,
     miners: glommio::TaskQueueHandle,
@@ -183,8 +199,38 @@ struct Shard {
 
 impl Shard {
     fn now(&self) -> Now {
+        if let Some(began) = self.turn_began.get() {
+            return began;
+        }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { elapsed: self.shared.started.elapsed(), unix_seconds: unix.as_secs() }
+    }
+
+    /// The connection, unless it has gone.
+    fn connection(&self, token: u32) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(token as usize).cloned()
+    }
+
+    /// All connections that are not ending.
+    fn open_connections(&self) -> Vec<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        let open = connections.iter().filter(|(_, connection)| !connection.is_ending());
+        open.map(|(_, connection)| Rc::clone(connection)).collect()
+    }
+
+    /// Has the submissions judged that have been gathered.
+    fn judge(&self) {
+        let mut judge = self.judge.borrow_mut();
+        if !judge.is_empty() {
+            judge.conclude(self);
+        }
+    }
+
+    /// Hands the kernel what the ring has been asked.
+    fn submit(&self) {
+        if let Err(error) = self.ring.submit() {
+            error!(shard = self.id, %error, "the ring of the miners' sockets failed");
+        }
     }
 
     /// Runs a task among those that serve miners.

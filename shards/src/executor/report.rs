@@ -30,10 +30,11 @@ pub(super) async fn run(shard: Rc<Shard>) {
 fn gauges(shard: &Shard) -> Gauges {
     let connections = shard.connections.borrow();
     let count = |is_counted: fn(&Connection) -> bool| {
-        connections.values().filter(|connection| is_counted(connection)).count() as u64
+        let open = connections.iter().filter(|(_, connection)| !connection.is_ending());
+        open.filter(|(_, connection)| is_counted(connection)).count() as u64
     };
     Gauges {
-        connections: connections.len() as u64,
+        connections: (connections.len() - shard.ending.get()) as u64,
         authorized: count(|connection| connection.session.borrow().is_authorized()),
         tls: count(Connection::is_tls),
     }

@@ -16,8 +16,7 @@ use super::connection::Connection;
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
         sleep(SWEEP_INTERVAL).await;
-        let connections: Vec<_> = shard.connections.borrow().values().cloned().collect();
-        for connection in connections {
+        for connection in shard.open_connections() {
             look_at(&shard, &connection);
             glommio::yield_if_needed().await;
         }
@@ -51,10 +50,10 @@ pub(super) async fn run_first_work(shard: Rc<Shard>) {
         let now = shard.now().elapsed;
         let next = shard.first_work_due.borrow().front().copied();
         match next {
-            Some((due, key)) if due <= now => {
+            Some((due, token)) if due <= now => {
                 shard.first_work_due.borrow_mut().pop_front();
-                let connection = shard.connections.borrow().get(&key).cloned();
-                if let Some(connection) = connection {
+                // Somebody else may have the token by now, whom this costs nothing.
+                if let Some(connection) = shard.connection(token) {
                     tick(&shard, &connection);
                 }
                 glommio::yield_if_needed().await;

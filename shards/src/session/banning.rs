@@ -12,7 +12,7 @@ use crate::wire::request::{Malformed, Request};
 
 use super::hint::split_worker_name;
 use super::meter::Outcome;
-use super::offences::{MESSAGE_RATE_BAN, MESSAGE_RATE_REASON, is_offence};
+use super::offences::{MESSAGE_RATE_BAN, MESSAGE_RATE_REASON, is_offence, is_submit};
 use super::{Env, Next, Session};
 
 /// How long asking for a difficulty outside the limits is held against a miner.
@@ -27,16 +27,28 @@ impl Session {
         request: Result<&Request<'_>, &Malformed<'_>>,
         env: &mut Env<'_>,
     ) -> Next {
-        let age = env.now.elapsed.saturating_sub(self.came_at);
-        let limit = env.settings.messages_per_minute;
-        if !self.offences.is_one_too_many(line, env.now.elapsed, age, limit) {
+        if !self.is_one_too_many(|| is_submit(line), env) {
             return Next::Continue;
         }
         let named = request.ok().filter(|request| {
             self.payee.is_none() && matches!(&*request.method, "mining.authorize" | "mining.auth")
         });
         let named = named.and_then(|request| request.params.string(0)).unwrap_or_default();
-        let ban = self.ban(&named, MESSAGE_RATE_REASON, MESSAGE_RATE_BAN, env);
+        self.end_for_message_rate(&named, env)
+    }
+
+    pub(super) fn is_one_too_many(
+        &mut self,
+        is_submit: impl FnOnce() -> bool,
+        env: &Env<'_>,
+    ) -> bool {
+        let age = env.now.elapsed.saturating_sub(self.came_at);
+        let limit = env.settings.messages_per_minute;
+        self.offences.is_one_too_many(is_submit, env.now.elapsed, age, limit)
+    }
+
+    pub(super) fn end_for_message_rate(&mut self, named: &str, env: &mut Env<'_>) -> Next {
+        let ban = self.ban(named, MESSAGE_RATE_REASON, MESSAGE_RATE_BAN, env);
         reply::show_message(env.out, &ban.notice());
         Next::Close(CloseReason::Banned)
     }
@@ -57,8 +69,7 @@ impl Session {
             self.refuse_banned(id, env);
             return;
         }
-        let worker = self.payee.as_ref().map(|payee| &payee.name);
-        env.tally.reject(worker, reject, env.now.unix_seconds);
+        env.tally.reject(self.seat, reject, env.now.unix_seconds);
         let stale = reject == Reject::StaleJob;
         self.count(if stale { Outcome::Stale } else { Outcome::Rejected }, env);
         let rules = &env.settings.bans;

@@ -129,9 +129,18 @@ impl Session {
         }
     }
 
-    /// Adjusts the difficulty to what the miner does, and tells it; whether it has changed. Work
-    /// that carries it must follow.
+    /// As [`Self::adjust`], and tells the miner at once.
     pub(super) fn retarget(&mut self, when: When, env: &mut Env<'_>) -> bool {
+        let has_changed = self.adjust(when, env);
+        if has_changed {
+            self.announce_difficulty(env);
+        }
+        has_changed
+    }
+
+    /// Adjusts the difficulty to what the miner does; whether it has changed. Then the miner must
+    /// be told, and work that carries it must follow.
+    pub(super) fn adjust(&mut self, when: When, env: &mut Env<'_>) -> bool {
         let settings = env.settings;
         let is_locked = settings.difficulty.lock_suggested && self.difficulty.suggested;
         let Some(vardiff) = self.vardiff.as_mut().filter(|_| !is_locked) else {
@@ -155,7 +164,6 @@ impl Session {
         };
         self.difficulty.set(adjusted, now);
         env.tally.retargeted(adjusted > current);
-        self.announce_difficulty(env);
         true
     }
 
@@ -165,6 +173,10 @@ impl Session {
             let start = self.difficulty.current;
             self.assign_primed(start, env);
         }
+        self.announce_if_changed(env);
+    }
+
+    pub(super) fn announce_if_changed(&mut self, env: &mut Env<'_>) {
         if self.difficulty.announced != Some(self.difficulty.current) {
             self.announce_difficulty(env);
         }
@@ -183,9 +195,7 @@ impl Session {
     fn announce_difficulty(&mut self, env: &mut Env<'_>) {
         reply::set_difficulty(env.out, self.difficulty.current);
         self.difficulty.announced = Some(self.difficulty.current);
-        if let Some(payee) = &self.payee {
-            env.tally.assigned(&payee.name, self.difficulty.current);
-        }
+        env.tally.assigned(self.seat, self.difficulty.current);
     }
 }
 

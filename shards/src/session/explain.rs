@@ -64,6 +64,16 @@ impl Mistake {
     }
 }
 
+/// A share that is worth too little.
+pub(super) struct Low<'a> {
+    pub(super) submission: &'a Submission,
+    /// What it answers.
+    pub(super) notified: &'a Notified,
+    pub(super) found: f64,
+    /// The difficulty that the miner was asked for before the last change.
+    pub(super) earlier: Option<f64>,
+}
+
 /// When a connection was last explained something.
 #[derive(Debug, Default)]
 pub(super) struct Explainer {
@@ -71,93 +81,100 @@ pub(super) struct Explainer {
 }
 
 impl Explainer {
-    /// The mistake that makes `submission` good, if one does and it is time to look for it.
-    /// `earlier` are the difficulties that the miner has been asked for before; `others` the jobs
-    /// it has besides the one it named.
+    /// The mistake that makes a share good, if one does and it is time to look for it. `others` are
+    /// the jobs that the miner has besides the one it named.
     pub(super) fn explain<'a>(
         &mut self,
-        submission: &Submission,
-        found: f64,
-        earlier: Option<f64>,
+        low: &Low<'_>,
         others: impl Iterator<Item = &'a Notified>,
         now: Duration,
     ) -> Option<Mistake> {
-        let expected = submission.difficulty() * SHARE_TOLERANCE;
-        if expected < MEANINGFUL_DIFFICULTY
+        if low.expected() < MEANINGFUL_DIFFICULTY
             || self.last_at.is_some_and(|last| now.saturating_sub(last) < EXPLAIN_INTERVAL)
         {
             return None;
         }
         self.last_at = Some(now);
-        if earlier.is_some_and(|earlier| found >= earlier * SHARE_TOLERANCE) {
+        if low.earlier.is_some_and(|earlier| low.found >= earlier * SHARE_TOLERANCE) {
             return Some(Mistake::OldDifficulty);
         }
-        wrong_fields(submission)
-            .or_else(|| wrong_coinbase(submission))
-            .or_else(|| wrong_job(submission, others))
+        low.wrong_fields().or_else(|| low.wrong_coinbase()).or_else(|| low.wrong_job(others))
     }
 }
 
-fn is_good(submission: &Submission, candidate: Candidate<'_>) -> bool {
-    let difficulty = hash_difficulty(&sha256d(&candidate.header()));
-    difficulty >= submission.difficulty() * SHARE_TOLERANCE
-}
-
-fn wrong_fields(submission: &Submission) -> Option<Mistake> {
-    let mut coinbase = Vec::new();
-    submission.write_coinbase(&mut coinbase);
-    let right = submission.candidate(&coinbase);
-    let base = right.job.version;
-    let bits = right.version ^ base;
-    let attempts = [
-        (Mistake::VersionNotRolled, Candidate { version: base, ..right }),
-        (Mistake::VersionWhole, Candidate { version: bits, ..right }),
-        (Mistake::NonceSwapped, Candidate { nonce: right.nonce.swap_bytes(), ..right }),
-        (Mistake::NtimeSwapped, Candidate { ntime: right.ntime.swap_bytes(), ..right }),
-    ];
-    let differs = |candidate: &Candidate<'_>| {
-        (candidate.version, candidate.nonce, candidate.ntime)
-            != (right.version, right.nonce, right.ntime)
-    };
-    let good = attempts
-        .into_iter()
-        .find(|(_, candidate)| differs(candidate) && is_good(submission, *candidate));
-    good.map(|(mistake, _)| mistake)
-}
-
-fn wrong_coinbase(submission: &Submission) -> Option<Mistake> {
-    let mut coinbase = Vec::new();
-    submission.write_swapped_coinbase(&mut coinbase);
-    if is_good(submission, submission.candidate(&coinbase)) {
-        return Some(Mistake::Extranonce2Swapped);
+impl Low<'_> {
+    /// The least difficulty that is taken.
+    fn expected(&self) -> f64 {
+        self.notified.difficulty * SHARE_TOLERANCE
     }
-    coinbase.clear();
-    submission.write_coinbase(&mut coinbase);
-    let coinb2_bytes = submission.coinb2_bytes();
-    let coinb2_start = coinbase.len() - coinb2_bytes;
-    let is_cut = COINB2_CUTS.into_iter().any(|cut| {
-        cut < coinb2_bytes
-            && is_good(submission, submission.candidate(&coinbase[..coinb2_start + cut]))
-    });
-    is_cut.then_some(Mistake::CoinbaseCut)
-}
 
-fn wrong_job<'a>(
-    submission: &Submission,
-    mut others: impl Iterator<Item = &'a Notified>,
-) -> Option<Mistake> {
-    let mut coinbase = Vec::new();
-    others.find_map(|other| {
-        coinbase.clear();
-        submission.write_coinbase_of(other, &mut coinbase);
-        let right = submission.candidate(&coinbase);
-        let bits = right.version ^ right.job.version;
-        let moved = Candidate { job: &other.job, version: other.job.version ^ bits, ..right };
-        if is_good(submission, moved) {
-            return Some(Mistake::OtherJob);
+    fn is_good(&self, candidate: Candidate<'_>) -> bool {
+        hash_difficulty(&sha256d(&candidate.header())) >= self.expected()
+    }
+
+    fn candidate<'a>(&'a self, coinbase: &'a [u8]) -> Candidate<'a> {
+        self.submission.candidate(&self.notified.job, coinbase)
+    }
+
+    fn wrong_fields(&self) -> Option<Mistake> {
+        let mut coinbase = Vec::new();
+        self.submission.write_coinbase(self.notified, &mut coinbase);
+        let right = self.candidate(&coinbase);
+        let base = right.job.version;
+        let bits = right.version ^ base;
+        let attempts = [
+            (Mistake::VersionNotRolled, Candidate { version: base, ..right }),
+            (Mistake::VersionWhole, Candidate { version: bits, ..right }),
+            (Mistake::NonceSwapped, Candidate { nonce: right.nonce.swap_bytes(), ..right }),
+            (Mistake::NtimeSwapped, Candidate { ntime: right.ntime.swap_bytes(), ..right }),
+        ];
+        let differs = |candidate: &Candidate<'_>| {
+            (candidate.version, candidate.nonce, candidate.ntime)
+                != (right.version, right.nonce, right.ntime)
+        };
+        let good = attempts
+            .into_iter()
+            .find(|(_, candidate)| differs(candidate) && self.is_good(*candidate));
+        good.map(|(mistake, _)| mistake)
+    }
+
+    fn wrong_coinbase(&self) -> Option<Mistake> {
+        let mut coinbase = Vec::new();
+        self.submission.write_swapped_coinbase(self.notified, &mut coinbase);
+        if self.is_good(self.candidate(&coinbase)) {
+            return Some(Mistake::Extranonce2Swapped);
         }
-        let with_own_version = Candidate { version: right.version, ..moved };
-        (with_own_version.version != moved.version && is_good(submission, with_own_version))
-            .then_some(Mistake::VersionOr)
-    })
+        coinbase.clear();
+        self.submission.write_coinbase(self.notified, &mut coinbase);
+        let coinb2_bytes = self.coinb2_bytes();
+        let coinb2_start = coinbase.len() - coinb2_bytes;
+        let is_cut = COINB2_CUTS.into_iter().any(|cut| {
+            cut < coinb2_bytes && self.is_good(self.candidate(&coinbase[..coinb2_start + cut]))
+        });
+        is_cut.then_some(Mistake::CoinbaseCut)
+    }
+
+    fn coinb2_bytes(&self) -> usize {
+        let Notified { job, payee, .. } = self.notified;
+        let mut suffix = Vec::new();
+        job.coinbase.write_suffix(&mut suffix, &job.payout, &payee.script);
+        suffix.len()
+    }
+
+    fn wrong_job<'a>(&self, mut others: impl Iterator<Item = &'a Notified>) -> Option<Mistake> {
+        let mut coinbase = Vec::new();
+        others.find_map(|other| {
+            coinbase.clear();
+            self.submission.write_coinbase(other, &mut coinbase);
+            let right = self.candidate(&coinbase);
+            let bits = right.version ^ right.job.version;
+            let moved = Candidate { job: &other.job, version: other.job.version ^ bits, ..right };
+            if self.is_good(moved) {
+                return Some(Mistake::OtherJob);
+            }
+            let with_own_version = Candidate { version: right.version, ..moved };
+            (with_own_version.version != moved.version && self.is_good(with_own_version))
+                .then_some(Mistake::VersionOr)
+        })
+    }
 }

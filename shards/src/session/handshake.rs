@@ -124,10 +124,10 @@ impl Session {
     /// Whether the connection was another worker's before.
     fn switch_payee(&mut self, payee: Payee, env: &mut Env<'_>) -> bool {
         let before = self.payee.take();
-        if let Some(before) = &before {
-            env.tally.leave(&before.name);
+        if let Some(seat) = self.seat.take() {
+            env.tally.leave(seat);
         }
-        env.tally.join(&payee.name);
+        self.seat = Some(env.tally.join(&payee.name));
         let is_switch =
             before.is_some_and(|before| before.name != payee.name || before.script != payee.script);
         self.payee = Some(Arc::new(payee));
@@ -272,7 +272,7 @@ impl Session {
         let named = request.params.string(0);
         let job = match &named {
             Some(id) => match self.jobs.find(id.trim()) {
-                Some(Found::Recent(recent)) => Some(&recent.notified.job),
+                Some(Found::Recent(notified)) => Some(&notified.job),
                 Some(Found::Late(notified)) => Some(&notified.job),
                 None => None,
             },

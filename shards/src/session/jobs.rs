@@ -18,18 +18,30 @@ use super::seen::{Seen, ShareKey};
 pub(super) struct Notified {
     pub(super) job: Arc<Job>,
     pub(super) payee: Arc<Payee>,
-    /// Number of the notify on its connection, from 1.
-    pub(super) sequence: u32,
     /// The difficulty that its shares must have.
     pub(super) difficulty: f64,
+    /// Number of the notify on its connection, from 1.
+    pub(super) sequence: u32,
+    /// Shares remembered for it.
+    shares: u32,
 }
 
 impl Notified {
+    pub(super) fn new(job: &Arc<Job>, payee: &Arc<Payee>, sequence: u32, difficulty: f64) -> Self {
+        let (job, payee) = (Arc::clone(job), Arc::clone(payee));
+        Self { job, payee, difficulty, sequence, shares: 0 }
+    }
+
     /// `<pool job>-<notify>`, both in base 58 (`stratum.md` §5.3).
     pub(super) fn write_id(&self, out: &mut Vec<u8>) {
         base58::write_counter(out, self.job.id);
         out.push(b'-');
         base58::write_counter(out, u64::from(self.sequence) - 1);
+    }
+
+    /// It has had as many shares as can be remembered.
+    fn is_full(&self) -> bool {
+        self.shares as usize >= crate::limits::SEEN_PER_JOB_MAX
     }
 
     fn has_id(&self, (job, sequence): (u64, u64)) -> bool {
@@ -43,40 +55,22 @@ fn parse_id(id: &str) -> Option<(u64, u64)> {
     Some((base58::parse_counter(job)?, base58::parse_counter(sequence)?.checked_add(1)?))
 }
 
-/// A job that takes shares, and those it has had.
-#[derive(Debug)]
-pub(super) struct RecentJob {
-    pub(super) notified: Notified,
-    seen: Seen,
-}
-
-impl RecentJob {
-    /// Remembers a share; `false` when it was known.
-    pub(super) fn insert(&mut self, key: ShareKey) -> bool {
-        self.seen.insert(key)
-    }
-
-    /// It has had as many shares as can be remembered.
-    pub(super) fn is_full(&self) -> bool {
-        self.seen.is_full()
-    }
-}
-
 /// A job that a submission names.
 pub(super) enum Found<'a> {
     /// It takes shares.
-    Recent(&'a mut RecentJob),
+    Recent(&'a Notified),
     /// It takes a block only: its height is still being mined, but it has left the window.
     Late(&'a Notified),
 }
 
 /// The job that a submission is judged as.
+#[derive(Clone, Copy)]
 pub(super) struct Named<'a> {
-    pub(super) notified: Notified,
+    pub(super) notified: &'a Notified,
     /// It is good for a block and for nothing else.
     pub(super) is_stale: bool,
-    /// Where its shares are remembered, if they are.
-    pub(super) recent: Option<&'a mut RecentJob>,
+    /// Its shares are remembered.
+    pub(super) is_remembered: bool,
 }
 
 /// The blocks a connection has found last: a job that takes blocks only does not remember shares.
@@ -99,10 +93,12 @@ impl FoundBlocks {
 
 #[derive(Debug, Default)]
 pub(super) struct NotifiedJobs {
-    /// Oldest first, at most [`RECENT_JOBS_MAX`].
-    recent: VecDeque<RecentJob>,
+    /// Oldest first, at most [`RECENT_JOBS_MAX`]; their sequences follow each other.
+    recent: VecDeque<Notified>,
     /// Older ones of the current tip.
     late: VecDeque<Notified>,
+    /// Shares of the recent ones.
+    seen: Seen,
     /// Blocks found for any of them.
     pub(super) found: FoundBlocks,
     sequence: u32,
@@ -118,67 +114,99 @@ impl NotifiedJobs {
     ) -> &Notified {
         self.sequence += 1;
         self.late.retain(|notified| notified.job.is_same_tip_as(job));
-        while self.recent.len() >= RECENT_JOBS_MAX || self.shares_seen() > SEEN_PER_SESSION_MAX {
-            let Some(oldest) = self.recent.pop_front() else { break };
-            if oldest.notified.job.is_same_tip_as(job) {
-                self.late.push_back(oldest.notified);
-            }
-        }
+        self.retire(job);
         while self.late.len() > BLOCK_JOBS_MAX - RECENT_JOBS_MAX {
             self.late.pop_front();
         }
-        let notified = Notified {
-            job: Arc::clone(job),
-            payee: Arc::clone(payee),
-            sequence: self.sequence,
-            difficulty,
-        };
-        self.recent.push_back(RecentJob { notified, seen: Seen::default() });
-        &self.recent.back().expect("just pushed").notified
+        // Ten thousand miners grow theirs at the same time: to what is used, and no further.
+        if self.recent.len() == self.recent.capacity() {
+            let room = (self.recent.len().max(1)).min(RECENT_JOBS_MAX - self.recent.len());
+            self.recent.reserve_exact(room);
+        }
+        self.recent.push_back(Notified::new(job, payee, self.sequence, difficulty));
+        self.recent.back().expect("just pushed")
+    }
+
+    /// Makes room for one more: the oldest take no more shares, but those of the tip a block.
+    fn retire(&mut self, tip: &Job) {
+        let mut shares_seen = self.shares_seen();
+        let mut retired = 0;
+        while self.recent.len() >= RECENT_JOBS_MAX || shares_seen > SEEN_PER_SESSION_MAX {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            shares_seen -= oldest.shares as usize;
+            retired += oldest.shares;
+            if oldest.job.is_same_tip_as(tip) {
+                self.late.push_back(oldest);
+            }
+        }
+        if retired > 0 {
+            let first = self.recent.front().map_or(self.sequence, |oldest| oldest.sequence);
+            self.seen.forget_before(first);
+        }
     }
 
     /// Shares remembered, for all jobs together.
     pub(super) fn shares_seen(&self) -> usize {
-        self.recent.iter().map(|recent| recent.seen.len()).sum()
+        self.seen.len()
     }
 
     pub(super) fn last(&self) -> Option<&Notified> {
-        self.recent.back().map(|recent| &recent.notified)
+        self.recent.back()
     }
 
     /// All jobs that take shares, oldest first.
     pub(super) fn recent(&self) -> impl Iterator<Item = &Notified> {
-        self.recent.iter().map(|recent| &recent.notified)
+        self.recent.iter()
     }
 
     /// The job that a submission means by `id`, under the rule of freshness (`stratum.md` §6.5).
-    pub(super) fn name(&mut self, id: &str, freshness: Freshness) -> Option<Named<'_>> {
-        let last = self.last()?.clone();
+    pub(super) fn name(&self, id: &str, freshness: Freshness) -> Option<Named<'_>> {
+        let last = self.last()?;
         let Some(found) = self.find(id) else {
             let falls_back = freshness == Freshness::Off;
-            return falls_back.then_some(Named { notified: last, is_stale: true, recent: None });
+            let named = Named { notified: last, is_stale: true, is_remembered: false };
+            return falls_back.then_some(named);
         };
-        let (notified, recent) = match found {
-            Found::Recent(recent) if !recent.is_full() => (recent.notified.clone(), Some(recent)),
-            Found::Recent(full) => (full.notified.clone(), None),
-            Found::Late(notified) => (notified.clone(), None),
+        let (notified, is_remembered) = match found {
+            Found::Recent(recent) => (recent, !recent.is_full()),
+            Found::Late(notified) => (notified, false),
         };
         let is_old =
             notified.job.prev_hash != last.job.prev_hash || notified.job.height != last.job.height;
-        let is_stale = recent.is_none() || (is_old && freshness == Freshness::JobIdAndPrevHash);
-        Some(Named { notified, is_stale, recent })
+        let is_stale = !is_remembered || (is_old && freshness == Freshness::JobIdAndPrevHash);
+        Some(Named { notified, is_stale, is_remembered })
     }
 
-    pub(super) fn find(&mut self, id: &str) -> Option<Found<'_>> {
+    pub(super) fn find(&self, id: &str) -> Option<Found<'_>> {
         let id = parse_id(id)?;
-        if let Some(recent) = self.recent.iter_mut().rev().find(|recent| recent.notified.has_id(id))
-        {
+        if let Some(recent) = self.recent.iter().rev().find(|recent| recent.has_id(id)) {
             return Some(Found::Recent(recent));
         }
         self.late.iter().find(|notified| notified.has_id(id)).map(Found::Late)
     }
-}
 
+    /// The notify of this number, while it takes shares or blocks.
+    pub(super) fn get(&self, sequence: u32) -> Option<&Notified> {
+        let first = self.recent.front()?.sequence;
+        match sequence.checked_sub(first) {
+            Some(index) => self.recent.get(index as usize),
+            None => self.late.iter().find(|notified| notified.sequence == sequence),
+        }
+    }
+
+    /// Remembers a share of the recent job `key` is for: whether it is new, and whether the job
+    /// can take another after it.
+    pub(super) fn remember(&mut self, key: ShareKey) -> (bool, bool) {
+        let first = self.recent.front().map_or(0, |oldest| oldest.sequence);
+        let index = key.sequence.wrapping_sub(first) as usize;
+        let Some(notified) = self.recent.get_mut(index) else {
+            return (true, true);
+        };
+        let is_new = self.seen.insert(key);
+        notified.shares += u32::from(is_new);
+        (is_new, notified.is_full())
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

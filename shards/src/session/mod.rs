@@ -6,6 +6,7 @@ mod banning;
 mod difficulty;
 pub mod directory;
 mod explain;
+mod fields;
 mod handshake;
 mod hint;
 mod jobs;
@@ -25,8 +26,7 @@ use crate::admission::source::Source;
 use crate::admission::violations::Violations;
 use crate::limits::FIRST_WORK_DELAY;
 use crate::settings::Settings;
-use crate::share::{Solved, Verdict};
-use crate::tally::{CloseReason, Tally};
+use crate::tally::{CloseReason, Seat, Tally};
 use crate::wire::reject::{CODE_METHOD_NOT_FOUND, CODE_PARSE_ERROR, Reject};
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::{Malformed, Request};
@@ -68,7 +68,8 @@ pub struct Env<'a> {
 #[derive(Debug)]
 pub enum Next {
     Continue,
-    /// The submission must be hashed; [`Session::on_verdict`] answers it.
+    /// The submission must be hashed; [`Session::on_verdict`] answers it, before anything else
+    /// happens to the session.
     Judge(Submission),
     /// The submission is refused without hashing; [`Session::refuse`] answers it, after those
     /// that came before it.
@@ -113,6 +114,8 @@ pub struct Session {
     place: Option<Place>,
     client_id: String,
     payee: Option<Arc<Payee>>,
+    /// Where the payee's shares are counted.
+    seat: Option<Seat>,
     wants_set_extranonce: bool,
     /// It has configured or suggested something, so it does not wait to negotiate more.
     has_negotiated: bool,
@@ -130,6 +133,8 @@ pub struct Session {
     /// Adjusts the difficulty, once there is work.
     vardiff: Option<VarDiff>,
     accepted: u64,
+    /// A submission calls for new work once those judged with it have been answered.
+    owes_notify: bool,
     explainer: Explainer,
 }
 
@@ -140,6 +145,7 @@ impl Session {
             place: None,
             client_id: String::new(),
             payee: None,
+            seat: None,
             wants_set_extranonce: false,
             has_negotiated: false,
             subscribed_in_this_read: false,
@@ -154,6 +160,7 @@ impl Session {
             meter: Meter::new(now.elapsed),
             vardiff: None,
             accepted: 0,
+            owes_notify: false,
             explainer: Explainer::default(),
         }
     }
@@ -238,21 +245,11 @@ impl Session {
         }
     }
 
-    /// Answers a submission that has been hashed. A block is handed back to be sent to the node.
-    pub fn on_verdict(
-        &mut self,
-        submission: &Submission,
-        verdict: &Verdict,
-        env: &mut Env<'_>,
-    ) -> Option<Solved> {
-        self.conclude(submission, verdict, env)
-    }
-
     /// The connection has ended. A miner that had work may come back to it.
     pub fn on_close(&mut self, env: &mut Env<'_>) {
         let payee = self.payee.take();
-        if let Some(payee) = &payee {
-            env.tally.leave(&payee.name);
+        if let Some(seat) = self.seat.take() {
+            env.tally.leave(seat);
         }
         let Some(place) = self.place.take() else {
             return;

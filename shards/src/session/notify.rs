@@ -131,7 +131,7 @@ pub(super) mod tests {
     fn a_rendered_notify_is_json_with_nine_parameters() {
         let work = Work::new(job(57, 7));
         let payee = Arc::new(super::super::Payee { name: "w".into(), script: vec![0x51] });
-        let notified = Notified { job: Arc::clone(&work.job), payee, sequence: 1, difficulty: 1.0 };
+        let notified = Notified::new(&work.job, &payee, 1, 1.0);
         let mut out = Vec::new();
         work.write(&mut out, &notified, true);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();

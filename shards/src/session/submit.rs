@@ -6,28 +6,32 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tracing::info;
 
-use crate::limits::{JOB_ID_BYTES_MAX, WORKER_NAME_BYTES_MAX};
 use crate::settings::SharePolicy;
 use crate::share::{self, Candidate, Solved, Verdict};
 use crate::wire::reject::Reject;
 use crate::wire::reply::{self, Failed};
-use crate::wire::request::{Params, Request};
+use crate::wire::request::Request;
+use crate::wire::submit::Submit;
+use crate::work::job::Job;
 use crate::work::target::SHARE_TOLERANCE;
 
 use super::difficulty::When;
+use super::explain::Low;
+use super::fields::{Fields, decode_extranonce2, hex_value};
 use super::hint::split_worker_name;
 use super::jobs::{Named, Notified};
 use super::meter::Outcome;
 use super::seen::ShareKey;
 use super::{Env, Next, Refusal, Session};
 
-/// A share that must be hashed to be judged. It carries what it is judged by, so nothing that
-/// happens meanwhile can change the outcome.
+/// A share that must be hashed to be judged. It is concluded before anything else happens to its
+/// session, so what it is judged by is still there.
 #[derive(Debug)]
 pub struct Submission {
     /// The request's id, to be echoed.
     id: SmallVec<[u8; 24]>,
-    notified: Notified,
+    /// Number of the notify that it answers.
+    sequence: u32,
     extranonce1: [u8; 4],
     extranonce2: SmallVec<[u8; 8]>,
     ntime: u32,
@@ -42,43 +46,15 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Appends the coinbase that was hashed, without witness.
-    pub fn write_coinbase(&self, out: &mut Vec<u8>) {
-        self.write(&self.notified, &self.extranonce2, out);
-    }
-
-    /// What is hashed, around a coinbase that [`Self::write_coinbase`] wrote.
-    pub fn candidate<'a>(&'a self, coinbase: &'a [u8]) -> Candidate<'a> {
-        Candidate {
-            job: &self.notified.job,
-            coinbase,
-            version: self.version,
-            ntime: self.ntime,
-            nonce: self.nonce,
-        }
-    }
-
-    /// The difficulty it must have.
-    pub(super) fn difficulty(&self) -> f64 {
-        self.notified.difficulty
-    }
-
-    /// Appends the coinbase that would be hashed for another job with the same extranonces.
-    pub(super) fn write_coinbase_of(&self, other: &Notified, out: &mut Vec<u8>) {
-        self.write(other, &self.extranonce2, out);
+    /// Appends the coinbase that is hashed for `notified` with the extranonces submitted.
+    pub(super) fn write_coinbase(&self, notified: &Notified, out: &mut Vec<u8>) {
+        self.write(notified, &self.extranonce2, out);
     }
 
     /// The same with the bytes of extranonce2 the other way round.
-    pub(super) fn write_swapped_coinbase(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_swapped_coinbase(&self, notified: &Notified, out: &mut Vec<u8>) {
         let swapped: SmallVec<[u8; 8]> = self.extranonce2.iter().rev().copied().collect();
-        self.write(&self.notified, &swapped, out);
-    }
-
-    pub(super) fn coinb2_bytes(&self) -> usize {
-        let Notified { job, payee, .. } = &self.notified;
-        let mut suffix = Vec::new();
-        job.coinbase.write_suffix(&mut suffix, &job.payout, &payee.script);
-        suffix.len()
+        self.write(notified, &swapped, out);
     }
 
     fn write(&self, notified: &Notified, extranonce2: &[u8], out: &mut Vec<u8>) {
@@ -86,17 +62,23 @@ impl Submission {
         share::write_coinbase(out, job, &payee.script, *sequence, self.extranonce1, extranonce2);
     }
 
+    /// What is hashed, around a coinbase.
+    pub fn candidate<'a>(&self, job: &'a Job, coinbase: &'a [u8]) -> Candidate<'a> {
+        let Self { version, ntime, nonce, .. } = *self;
+        Candidate { job, coinbase, version, ntime, nonce }
+    }
+
     fn id(&self) -> &str {
         std::str::from_utf8(&self.id).expect("it was cut from a str")
     }
 
-    fn solved(&self, verdict: &Verdict) -> Solved {
+    fn solved(&self, notified: &Notified, verdict: &Verdict) -> Solved {
         let mut coinbase = Vec::new();
-        self.write_coinbase(&mut coinbase);
-        let Notified { job, payee, .. } = &self.notified;
+        self.write_coinbase(notified, &mut coinbase);
+        let Notified { job, payee, .. } = notified;
         Solved {
             job: Arc::clone(job),
-            header: self.candidate(&coinbase).header(),
+            header: self.candidate(job, &coinbase).header(),
             hash: verdict.hash,
             difficulty: verdict.difficulty,
             worker: Arc::clone(&payee.name),
@@ -107,10 +89,23 @@ impl Submission {
 }
 
 impl Session {
+    /// Handles a submission of the usual shape: [`Self::on_line`] and [`Self::on_request`] in one.
+    pub fn on_submit(&mut self, submit: &Submit<'_>, env: &mut Env<'_>) -> Next {
+        if self.is_one_too_many(|| true, env) {
+            return self.end_for_message_rate("", env);
+        }
+        self.last_line_at = env.now.elapsed;
+        self.admit(submit.id, Fields::of(submit, &env.settings.shares), env)
+    }
+
     pub(super) fn submit(&mut self, request: &Request<'_>, env: &mut Env<'_>) -> Next {
-        let parsed = Fields::parse(&request.params, &env.settings.shares);
-        let checked = match parsed {
-            Ok(fields) => self.check(request.id, &fields, env).map_err(|reject| (reject, true)),
+        let fields = Fields::parse(&request.params, &env.settings.shares);
+        self.admit(request.id, fields, env)
+    }
+
+    fn admit(&mut self, id: &str, fields: Result<Fields<'_>, Reject>, env: &Env<'_>) -> Next {
+        let checked = match fields {
+            Ok(fields) => self.check(id, &fields, env).map_err(|reject| (reject, true)),
             Err(reject) => Err((reject, false)),
         };
         match checked {
@@ -134,12 +129,12 @@ impl Session {
             policy.get_or_insert(Reject::Banned);
         }
 
-        let Named { notified, is_stale, mut recent } =
+        let Named { notified, is_stale, is_remembered } =
             self.jobs.name(&fields.job_id, rules.freshness).ok_or(Reject::StaleJob)?;
         if is_stale {
             policy.get_or_insert(Reject::StaleJob);
         }
-        let job = &notified.job;
+        let (job, sequence) = (&*notified.job, notified.sequence);
 
         let extranonce2_size = job.coinbase.extranonce2_size();
         let extranonce2 = decode_extranonce2(&fields.extranonce2, extranonce2_size)?;
@@ -155,16 +150,18 @@ impl Session {
         policy = policy.or(version_reject);
 
         let mut job_is_full = false;
-        if let Some(recent) = &mut recent {
+        if is_remembered {
             // A share seen before was hashed then: had it been a block, it would be known.
-            let is_new = recent.insert(ShareKey::new(&extranonce2, ntime, nonce, version));
+            let key = ShareKey::new(sequence, &extranonce2, ntime, nonce, version);
+            let (is_new, is_full) = self.jobs.remember(key);
             if !is_new && rules.check_duplicate {
                 return Err(policy.unwrap_or(Reject::Duplicate));
             }
-            job_is_full = recent.is_full();
+            job_is_full = is_full;
         }
         Ok(Submission {
             id: SmallVec::from_slice(id.as_bytes()),
+            sequence,
             extranonce1,
             extranonce2,
             ntime,
@@ -173,8 +170,20 @@ impl Session {
             previous_difficulty: self.difficulty.previous(env.now.elapsed),
             policy,
             job_is_full,
-            notified,
         })
+    }
+
+    /// The job that a submission is judged by; appends the coinbase that is hashed, without
+    /// witness.
+    pub fn write_coinbase(&self, submission: &Submission, out: &mut Vec<u8>) -> &Arc<Job> {
+        let notified = self.notified(submission);
+        submission.write_coinbase(notified, out);
+        &notified.job
+    }
+
+    fn notified(&self, submission: &Submission) -> &Notified {
+        let kept = "jobs only go when new work is sent, and that waits for the verdicts";
+        self.jobs.get(submission.sequence).expect(kept)
     }
 
     fn check_worker(&self, worker: &str, rules: &SharePolicy) -> Result<Option<Reject>, Reject> {
@@ -188,13 +197,18 @@ impl Session {
         Ok(differs.then_some(Reject::UnauthorizedWorker))
     }
 
-    pub(super) fn conclude(
+    /// Answers a submission that has been hashed. A block is handed back to be sent to the node.
+    /// After the last of those that were judged together comes [`Self::on_verdicts_end`].
+    pub fn on_verdict(
         &mut self,
         submission: &Submission,
         verdict: &Verdict,
         env: &mut Env<'_>,
     ) -> Option<Solved> {
-        let assigned = submission.notified.difficulty;
+        let notified = self.notified(submission);
+        let assigned = notified.difficulty;
+        let is_own = self.payee.as_ref().is_some_and(|own| Arc::ptr_eq(own, &notified.payee));
+        let other = (!is_own).then(|| Arc::clone(&notified.payee));
         let is_new_block = verdict.is_block && self.jobs.found.remember(verdict.hash);
         let credit = if is_new_block {
             Ok(assigned)
@@ -215,8 +229,12 @@ impl Session {
             Ok(credit) => {
                 self.accepted += 1;
                 self.offences.accepted(env.now.elapsed, &env.settings.bans);
-                let worker = &submission.notified.payee.name;
-                env.tally.accept(worker, credit, verdict.difficulty, env.now.unix_seconds);
+                let (found, at) = (verdict.difficulty, env.now.unix_seconds);
+                match other {
+                    // Work of before another worker was authorized pays whom it was made for.
+                    Some(other) => env.tally.accept_for(&other.name, credit, found, at),
+                    None => env.tally.accept(self.seat, credit, found, at),
+                }
                 reply::success(env.out, submission.id());
                 self.count(Outcome::Accepted { credit }, env);
             }
@@ -225,12 +243,21 @@ impl Session {
             }
             Err(reject) => self.refuse(submission.id(), reject, true, env),
         }
-        // After its answer the share may move the difficulty; with that goes new work.
-        let moves = credit.is_ok() && !is_new_block && self.retarget(When::Now, env);
-        if moves || submission.job_is_full {
+        // After its answer the share may move the difficulty; new work goes with that.
+        if credit.is_ok() && !is_new_block && self.adjust(When::Now, env) {
+            self.owes_notify = true;
+        }
+        self.owes_notify |= submission.job_is_full;
+        is_new_block.then(|| submission.solved(self.notified(submission), verdict))
+    }
+
+    /// All submissions that were judged together have been answered: work that they call for
+    /// follows.
+    pub fn on_verdicts_end(&mut self, env: &mut Env<'_>) {
+        if std::mem::take(&mut self.owes_notify) {
+            self.announce_if_changed(env);
             self.notify(true, env);
         }
-        is_new_block.then(|| submission.solved(verdict))
     }
 
     /// Counts a submission for the hashrate and the difficulty.
@@ -246,127 +273,24 @@ impl Session {
         verdict: &Verdict,
         env: &mut Env<'_>,
     ) {
-        let sequence = submission.notified.sequence;
-        let others = self.jobs.recent().filter(|other| other.sequence != sequence);
-        let (found, before) = (verdict.difficulty, self.difficulty.before());
-        let mistake = self.explainer.explain(submission, found, before, others, env.now.elapsed);
+        let notified = self.notified(submission).clone();
+        let others = self.jobs.recent().filter(|other| other.sequence != notified.sequence);
+        let low = Low {
+            submission,
+            notified: &notified,
+            found: verdict.difficulty,
+            earlier: self.difficulty.before(),
+        };
+        let mistake = self.explainer.explain(&low, others, env.now.elapsed);
         let Some(mistake) = mistake else {
             return self.refuse(submission.id(), reject, true, env);
         };
-        let worker = &submission.notified.payee.name;
-        env.tally.reject(Some(worker), reject, env.now.unix_seconds);
+        let worker = &notified.payee.name;
+        env.tally.reject_for(worker, reject, env.now.unix_seconds);
         self.meter.on_submission(Outcome::Rejected, &env.settings.hashrate, env.now.elapsed);
         env.tally.mistake(mistake.label());
         info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
         let message = format!("{}: {}", reject.message(), mistake.words());
         reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
-    }
-}
-
-/// The parameters of a submit, by type and length only.
-struct Fields<'a> {
-    worker: std::borrow::Cow<'a, str>,
-    job_id: std::borrow::Cow<'a, str>,
-    extranonce2: std::borrow::Cow<'a, str>,
-    ntime: std::borrow::Cow<'a, str>,
-    nonce: std::borrow::Cow<'a, str>,
-    version: Option<u32>,
-}
-
-impl<'a> Fields<'a> {
-    fn parse(params: &Params<'a>, rules: &SharePolicy) -> Result<Self, Reject> {
-        let strict = rules.check_param_format;
-        if !matches!(params.len(), 5 | 6) {
-            return Err(Reject::InvalidParams);
-        }
-        let worker = params.string(0).ok_or(Reject::InvalidWorker)?;
-        let worker = trimmed(worker);
-        if strict && worker.is_empty() {
-            return Err(Reject::EmptyWorker);
-        }
-        if strict && worker.len() > WORKER_NAME_BYTES_MAX {
-            return Err(Reject::WorkerTooLong);
-        }
-        let job_id = trimmed(params.string(1).ok_or(Reject::InvalidJobId)?);
-        if job_id.is_empty() {
-            return Err(Reject::EmptyJobId);
-        }
-        if strict && job_id.len() > JOB_ID_BYTES_MAX {
-            return Err(Reject::JobIdTooLong);
-        }
-        let extranonce2 = params.string(2).ok_or(Reject::InvalidExtranonce2)?;
-        let ntime = params.string(3).ok_or(Reject::InvalidNtime)?;
-        let nonce = params.string(4).ok_or(Reject::InvalidNonce)?;
-        let version = match params.len() {
-            6 => parse_version(&params.string(5).ok_or(Reject::InvalidVersion)?, strict)?,
-            _ => None,
-        };
-        Ok(Self { worker, job_id, extranonce2, ntime, nonce, version })
-    }
-}
-
-fn parse_version(text: &str, strict: bool) -> Result<Option<u32>, Reject> {
-    match hex_value(text) {
-        Some(version) => Ok(Some(version)),
-        None if !strict => Ok(None),
-        None if text.is_empty() => Err(Reject::EmptyVersion),
-        None if text.len() > 8 => Err(Reject::VersionTooLong),
-        None => Err(Reject::InvalidVersion),
-    }
-}
-
-/// A number in 1 to 8 hex digits, read by value: some firmware does not pad (`miners.md`).
-fn hex_value(text: &str) -> Option<u32> {
-    let digits = (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    digits.then(|| u32::from_str_radix(text, 16).ok()).flatten()
-}
-
-/// Bytes of the coinbase, so their number is fixed whatever policy says.
-fn decode_extranonce2(text: &str, size: usize) -> Result<SmallVec<[u8; 8]>, Reject> {
-    let mut bytes = SmallVec::from_elem(0, size);
-    // The decoder skips `0x`, which no extranonce has.
-    if text.len() != 2 * size || text.starts_with("0x") {
-        return Err(Reject::InvalidExtranonce2);
-    }
-    const_hex::decode_to_slice(text, &mut bytes).map_err(|_| Reject::InvalidExtranonce2)?;
-    Ok(bytes)
-}
-
-fn trimmed(text: std::borrow::Cow<'_, str>) -> std::borrow::Cow<'_, str> {
-    use std::borrow::Cow;
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_by_value_in_one_to_eight_digits() {
-        for (text, value) in [
-            ("01953508", Some(0x0195_3508)),
-            ("1953508", Some(0x0195_3508)),
-            ("a", Some(10)),
-            ("FFFFFFFF", Some(u32::MAX)),
-            ("", None),
-            ("000000001", None),
-            ("0x12", None),
-            ("+1", None),
-            (" 1", None),
-            ("0000000g", None),
-        ] {
-            assert_eq!(hex_value(text), value, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_extranonce2_has_its_exact_length() {
-        assert_eq!(decode_extranonce2("0a0B0c0d", 4).unwrap()[..], [10, 11, 12, 13]);
-        for bad in ["", "0a0b0c", "0a0b0c0d0e", "0a0b0c0g", "0x0b0c0d", "  0b0c0d"] {
-            assert_eq!(decode_extranonce2(bad, 4), Err(Reject::InvalidExtranonce2), "{bad}");
-        }
     }
 }

@@ -32,6 +32,7 @@ use gopool_shards::share::{self, Solved, Verdict};
 use gopool_shards::tally::{CloseReason, Tally};
 use gopool_shards::wire::line::Partial;
 use gopool_shards::wire::request::Request;
+use gopool_shards::wire::submit::Submit;
 use gopool_shards::work::address::{Network, script_for};
 use gopool_shards::work::header::hash_from_display_hex;
 use gopool_shards::work::job::{Job, JobInputs, JobStamp};
@@ -267,10 +268,14 @@ impl Pool {
             let mut submission = None;
             self.with_env(|session, env| {
                 let request = Request::parse(&line);
-                let next = match (session.on_line(&line, request.as_ref(), env), &request) {
-                    (Next::Continue, Ok(request)) => session.on_request(request, env),
-                    (Next::Continue, Err(malformed)) => session.on_malformed(malformed, env),
-                    (too_many, _) => too_many,
+                let next = if let Some(submit) = Submit::scan(&line) {
+                    session.on_submit(&submit, env)
+                } else {
+                    match (session.on_line(&line, request.as_ref(), env), &request) {
+                        (Next::Continue, Ok(request)) => session.on_request(request, env),
+                        (Next::Continue, Err(malformed)) => session.on_malformed(malformed, env),
+                        (too_many, _) => too_many,
+                    }
                 };
                 match next {
                     Next::Refuse(Refusal { reject, counts }) => {
@@ -284,12 +289,13 @@ impl Pool {
             });
             if let Some(submission) = submission {
                 let mut coinbase = Vec::new();
-                submission.write_coinbase(&mut coinbase);
+                let job = self.session.write_coinbase(&submission, &mut coinbase);
                 let mut verdict = [Verdict::NONE];
-                share::judge(&[submission.candidate(&coinbase)], &mut verdict);
+                share::judge(&[submission.candidate(job, &coinbase)], &mut verdict);
                 let mut solved = None;
                 self.with_env(|session, env| {
                     solved = session.on_verdict(&submission, &verdict[0], env);
+                    session.on_verdicts_end(env);
                     None
                 });
                 self.solved.extend(solved);

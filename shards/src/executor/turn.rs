@@ -1,0 +1,77 @@
+//! The loop of a shard: what has come from all sockets, then their answers.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use glommio::timer::sleep;
+use tracing::error;
+
+use crate::link::Sent;
+
+use super::ring::Event;
+use super::{Shard, serve};
+
+/// How long a block waits before it tries control's queue again.
+const SOLVED_RETRY: Duration = Duration::from_millis(1);
+/// How long a ring that fails is left alone.
+const RING_RETRY: Duration = Duration::from_millis(100);
+
+/// Takes turns until the task is cancelled.
+pub(super) async fn run(shard: Rc<Shard>) {
+    loop {
+        let taken = match take(&shard) {
+            Ok(0) => shard.ring.wait().await.map(|()| 0),
+            taken => taken,
+        };
+        if let Err(error) = taken {
+            error!(shard = shard.id, %error, "the ring of the miners' sockets failed");
+            sleep(RING_RETRY).await;
+        }
+        hand_over(&shard).await;
+        glommio::yield_if_needed().await;
+    }
+}
+
+/// One turn: how much has happened.
+fn take(shard: &Rc<Shard>) -> std::io::Result<usize> {
+    // One reading of the clocks for all that happened at the same time.
+    shard.turn_began.set(Some(shard.now()));
+    let taken = shard.ring.turn(|event| match event {
+        Event::Received(token, bytes) => {
+            if let Some(connection) = shard.connection(token) {
+                serve::on_received(shard, &connection, bytes);
+                if shard.judge.borrow().has_enough() {
+                    shard.judge();
+                }
+            }
+        }
+        Event::Ended(token) => {
+            if let Some(connection) = shard.connection(token) {
+                serve::on_ended(shard, &connection);
+            }
+        }
+    });
+    shard.judge();
+    shard.turn_began.set(None);
+    taken
+}
+
+/// A block waits for control's queue: nothing found is ever dropped.
+async fn hand_over(shard: &Shard) {
+    loop {
+        let Some(solved) = shard.solved.borrow_mut().pop_front() else { return };
+        match shard.up.try_send_solved(solved) {
+            Sent::Yes => {}
+            Sent::Full(again) => {
+                shard.solved.borrow_mut().push_front(again);
+                sleep(SOLVED_RETRY).await;
+            }
+            Sent::ControlGone(lost) => {
+                // Nobody is left to submit it; whoever reads this still can.
+                let (header, coinbase) =
+                    (const_hex::encode(lost.header), const_hex::encode(lost.coinbase));
+                error!(height = lost.job.height, header, coinbase, "block found after the end");
+            }
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! `mining.notify`: what all miners of a job are told is rendered once, what differs is patched
 //! in (`stratum.md` §5.2).
 
-use std::io::Write;
 use std::sync::Arc;
 
 use crate::wire::reply;
@@ -11,6 +10,9 @@ use crate::work::job::Job;
 use super::difficulty::When;
 use super::jobs::Notified;
 use super::{Env, Session};
+
+/// Room for a coinbase, usually.
+const COINBASE_BYTES: usize = 512;
 
 /// A job with the parts of its notify that are the same for everyone.
 #[derive(Debug)]
@@ -41,11 +43,14 @@ impl Work {
         out.extend(b"\",\"");
         out.extend(self.prev_hash_hex.as_bytes());
         out.extend(b"\",\"");
-        write_hex(out, |half| job.coinbase.write_prefix(half, notified.sequence));
+        let mut coinbase = Vec::with_capacity(COINBASE_BYTES);
+        job.coinbase.write_prefix(&mut coinbase, notified.sequence);
+        let prefix_bytes = coinbase.len();
+        job.coinbase.write_suffix(&mut coinbase, &job.payout, &notified.payee.script);
+        let (prefix, suffix) = coinbase.split_at(prefix_bytes);
+        write_hex(out, prefix);
         out.extend(b"\",\"");
-        write_hex(out, |half| {
-            job.coinbase.write_suffix(half, &job.payout, &notified.payee.script);
-        });
+        write_hex(out, suffix);
         out.extend(b"\",");
         out.extend(&self.tail);
         out.extend(if clean_jobs { &b",true]}\n"[..] } else { b",false]}\n" });
@@ -79,10 +84,10 @@ impl Session {
     }
 }
 
-fn write_hex(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = Vec::with_capacity(256);
-    write(&mut bytes);
-    write!(out, "{}", const_hex::display(&bytes)).expect("a Vec takes every byte");
+fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), 0);
+    const_hex::encode_to_slice(bytes, &mut out[start..]).expect("two digits for each byte");
 }
 
 #[cfg(test)]

@@ -158,7 +158,9 @@ impl VarDiff {
         terms: &Terms<'_>,
         now: Duration,
     ) -> Option<f64> {
-        if !terms.settings.enabled || difficulty <= 0.0 {
+        // Nothing to decide where both bounds hold the difficulty to one value (`-flood`).
+        let is_pinned = terms.min == difficulty && terms.max == difficulty;
+        if !terms.settings.enabled || difficulty <= 0.0 || is_pinned {
             return None;
         }
         self.evaluated_at = now;

@@ -9,7 +9,7 @@ use crate::limits::{
     COINBASE_SCRIPT_BYTES_MAX, EXTRANONCE_PUSH_MAX, EXTRANONCE1_BYTES, EXTRANONCE2_BYTES_MAX,
 };
 use crate::work::payout::{PayoutPolicy, Split};
-use crate::work::script::{write_compact_size, write_number_push};
+use crate::work::script::{NumberPush, number_push, write_compact_size};
 use crate::work::tag;
 
 /// Version, one input, no previous output.
@@ -26,8 +26,6 @@ const START: [u8; 41] = {
 };
 const SEQUENCE: [u8; 4] = [0; 4];
 const LOCKTIME: [u8; 4] = [0; 4];
-/// Bytes of a script time push: today's Unix times take four and a length.
-const TIME_PUSH_BYTES_MAX: usize = 9;
 
 /// What all coinbases of one job have in common.
 #[derive(Clone, Debug)]
@@ -79,8 +77,7 @@ impl CoinbaseTemplate {
         {
             return Err(CoinbaseError::ExtranonceTooLong { found: EXTRANONCE1_BYTES + room });
         }
-        let mut script_start = Vec::new();
-        write_number_push(&mut script_start, inputs.height);
+        let mut script_start = number_push(inputs.height).to_vec();
         script_start.extend(inputs.flags);
         let mut template = Self {
             script_start,
@@ -141,10 +138,8 @@ impl CoinbaseTemplate {
         policy.split(self.value, worker_script)
     }
 
-    fn time_push(&self, sequence: u32) -> Vec<u8> {
-        let mut push = Vec::with_capacity(TIME_PUSH_BYTES_MAX);
-        write_number_push(&mut push, self.script_time + u64::from(sequence));
-        push
+    fn time_push(&self, sequence: u32) -> NumberPush {
+        number_push(self.script_time + u64::from(sequence))
     }
 
     fn script_bytes(&self, time_push: &[u8]) -> usize {

@@ -1,6 +1,8 @@
 //! Who is paid what by a block (`mining.md` §4.5, §8): the reward goes to the miner's own wallet,
 //! less the pool's fee; a part of the fee may be a donation.
 
+use smallvec::SmallVec;
+
 /// The pool's side of every coinbase, fixed for the life of a job.
 #[derive(Clone, Debug)]
 pub struct PayoutPolicy {
@@ -18,6 +20,9 @@ pub struct Donation {
     /// Of the fee, above 0 and up to 100.
     pub percent: f64,
 }
+
+/// Satoshis and the scriptPubKey they go to.
+pub type Outputs<'a> = SmallVec<[(u64, &'a [u8]); 3]>;
 
 /// What each side gets, in satoshis; the parts add up to the coinbase value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +65,13 @@ impl PayoutPolicy {
 
     /// The payout outputs in wire order: largest first, ties in the order pool, donation, worker;
     /// none of zero.
-    pub fn outputs<'a>(&'a self, split: &Split, worker_script: &'a [u8]) -> Vec<(u64, &'a [u8])> {
+    pub fn outputs<'a>(&'a self, split: &Split, worker_script: &'a [u8]) -> Outputs<'a> {
         let donation_script = self.donation.as_ref().map_or(&[][..], |d| &d.script);
-        let mut outputs = vec![
+        let mut outputs = Outputs::from([
             (split.pool, &self.pool_script[..]),
             (split.donation, donation_script),
             (split.worker, worker_script),
-        ];
+        ]);
         outputs.retain(|(value, _)| *value > 0);
         // Stable, so equal values keep their order.
         outputs.sort_by_key(|(value, _)| std::cmp::Reverse(*value));
@@ -138,9 +143,9 @@ mod tests {
         let policy = policy(50.0, Some(50.0));
         let split = policy.split(1000, WORKER);
         let outputs = policy.outputs(&split, WORKER);
-        assert_eq!(outputs, [(500, WORKER), (250, POOL), (250, &b"donation"[..])]);
+        assert_eq!(outputs[..], [(500, WORKER), (250, POOL), (250, &b"donation"[..])]);
         let split = policy.split(1, WORKER);
         assert_eq!(split, Split { pool: 1, donation: 0, worker: 0, fallback: true });
-        assert_eq!(policy.outputs(&split, WORKER), [(1, POOL)]);
+        assert_eq!(policy.outputs(&split, WORKER)[..], [(1, POOL)]);
     }
 }

@@ -1,5 +1,7 @@
 //! The few pieces of Bitcoin's serialisation that a coinbase and a block are made of.
 
+use smallvec::SmallVec;
+
 /// Appends Bitcoin's CompactSize of `value`.
 pub fn write_compact_size(out: &mut Vec<u8>, value: usize) {
     match value {
@@ -19,21 +21,26 @@ pub fn write_compact_size(out: &mut Vec<u8>, value: usize) {
     }
 }
 
-/// Appends the push of a number: one opcode for 1 to 16, else a length byte and the shortest
-/// little-endian form whose top bit is clear (`CScriptNum` in `src/script/script.h`, BIP-0034).
-pub fn write_number_push(out: &mut Vec<u8>, number: u64) {
+/// A push in a script, at most a length and nine bytes.
+pub type NumberPush = SmallVec<[u8; 10]>;
+
+/// The push of a number: one opcode for 1 to 16, else a length byte and the shortest little-endian
+/// form whose top bit is clear (`CScriptNum` in `src/script/script.h`, BIP-0034).
+pub fn number_push(number: u64) -> NumberPush {
+    let mut push = NumberPush::new();
     if (1..=16).contains(&number) {
-        out.push(0x50 + number as u8);
-        return;
+        push.push(0x50 + number as u8);
+        return push;
     }
     let bytes = number.to_le_bytes();
     let significant = 8 - number.leading_zeros() as usize / 8;
     let padded = significant > 0 && bytes[significant - 1] & 0x80 != 0;
-    out.push((significant + usize::from(padded)) as u8);
-    out.extend(&bytes[..significant]);
+    push.push((significant + usize::from(padded)) as u8);
+    push.extend_from_slice(&bytes[..significant]);
     if padded {
-        out.push(0);
+        push.push(0);
     }
+    push
 }
 
 #[cfg(test)]
@@ -62,9 +69,7 @@ mod tests {
             (1_713_571_767, "04b7072366"),
             (2_147_483_648, "050000008000"),
         ] {
-            let mut out = Vec::new();
-            write_number_push(&mut out, number);
-            assert_eq!(const_hex::encode(out), push, "{number}");
+            assert_eq!(const_hex::encode(number_push(number)), push, "{number}");
         }
     }
 

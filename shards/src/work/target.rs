@@ -112,30 +112,29 @@ impl Target {
 
     /// Difficulty-1 target ÷ this, rounded to within 1e-15; `f64::MAX` for zero.
     pub fn difficulty(&self) -> f64 {
-        let Some(byte) = (0..32).rev().find(|i| self.byte(*i) != 0) else {
+        let Some(limb) = (0..4).rev().find(|limb| self.0[*limb] != 0) else {
             return f64::MAX;
         };
-        // The eight most significant bytes, the last of them the top one.
-        let top = (0..8).fold(0u64, |top, i| {
-            let index = byte as i32 - i;
-            top << 8 | if index >= 0 { u64::from(self.byte(index as usize)) } else { 0 }
-        });
-        65535.0 / top as f64 * f64::powi(2.0, 208 - 8 * (byte as i32 - 7))
+        // The eight bytes from the most significant one that is not zero: whole bytes, so that
+        // every difficulty ever stored or shown stays the same number.
+        let zero_bits = self.0[limb].leading_zeros() & !7;
+        let below = if limb == 0 { 0 } else { self.0[limb - 1] };
+        let top = ((u128::from(self.0[limb]) << 64 | u128::from(below)) << zero_bits >> 64) as u64;
+        // This is `top` × 2^(64 × limb - zero_bits).
+        65535.0 / top as f64 * power_of_two(208 - 64 * limb as i32 + zero_bits as i32)
     }
 
     /// Big-endian hex, 64 digits.
     pub fn to_hex(self) -> String {
         self.0.iter().rev().map(|limb| format!("{limb:016x}")).collect()
     }
-
-    fn byte(&self, index: usize) -> u8 {
-        (self.0[index / 8] >> (8 * (index % 8))) as u8
-    }
 }
 
 impl Ord for Target {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.iter().rev().cmp(other.0.iter().rev())
+        let [a, b, c, d] = self.0;
+        let [e, f, g, h] = other.0;
+        (d, c, b, a).cmp(&(h, g, f, e))
     }
 }
 
@@ -154,6 +153,11 @@ impl std::fmt::Debug for Target {
 /// The difficulty of a header's hash.
 pub fn hash_difficulty(hash: &Hash) -> f64 {
     Target::from_hash(hash).difficulty()
+}
+
+/// 2^`exponent`, for exponents that need no denormal.
+fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((f64::MAX_EXP - 1 + exponent) as u64) << (f64::MANTISSA_DIGITS - 1))
 }
 
 /// The shortest decimal that reads back as `value`: digits × 10^exponent.
@@ -187,6 +191,7 @@ fn divide(value: &mut [u64; 6], divisor: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sha256d::sha256d;
 
     #[track_caller]
     fn close(found: f64, expected: f64) {
@@ -294,6 +299,40 @@ mod tests {
             close(hash_difficulty(&hash(display)), difficulty);
         }
         assert_eq!(hash_difficulty(&[0; 32]), f64::MAX);
+    }
+
+    /// The difficulty by the byte, as it was first written down.
+    fn difficulty_by_bytes(number: &Hash) -> f64 {
+        let Some(byte) = (0..32).rev().find(|i| number[*i] != 0) else {
+            return f64::MAX;
+        };
+        let top = (0..8).fold(0u64, |top, i| {
+            top << 8 | byte.checked_sub(i).map_or(0, |index| u64::from(number[index]))
+        });
+        65535.0 / top as f64 * f64::powi(2.0, 208 - 8 * (byte as i32 - 7))
+    }
+
+    #[test]
+    fn limbs_give_the_same_number_as_bytes_to_the_last_bit() {
+        let mut number: Hash = sha256d(b"random");
+        let mut target: Hash = sha256d(&number);
+        for i in 0..200_000usize {
+            if i % 5 == 0 {
+                (number, target) = (sha256d(&number), sha256d(&target));
+            }
+            // Every count of significant bytes, and every highest bit.
+            let bytes = i % 33;
+            number[bytes..].fill(0);
+            if let Some(top) = bytes.checked_sub(1) {
+                number[top] >>= i / 33 % 8;
+            }
+            // Alike down to some byte, as numbers close to a target are.
+            target[i % 31..].copy_from_slice(&number[i % 31..]);
+            let (found, expected) = (hash_difficulty(&number), difficulty_by_bytes(&number));
+            assert_eq!(found.to_bits(), expected.to_bits(), "{number:?}");
+            let is_met = number.iter().rev().cmp(target.iter().rev()) != Ordering::Greater;
+            assert_eq!(Target::from_hash(&target).is_met_by(&number), is_met, "{number:?}");
+        }
     }
 
     #[test]

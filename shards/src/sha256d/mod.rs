@@ -3,11 +3,23 @@
 //! Hashes here are in internal byte order, as SHA-256 puts them out; the reversed hex that people
 //! read is made at the edges.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod engine;
+mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod scalar;
+mod schedule;
 #[cfg(target_arch = "x86_64")]
 mod shani;
 
-use std::sync::OnceLock;
+pub use kernel::Kernel;
+
+use engine::{hash_of, pad};
+use schedule::{HASH_PADDING, INITIAL_STATE};
 
 /// Bytes SHA-256 takes at a time.
 pub const BLOCK_BYTES: usize = 64;
@@ -16,32 +28,7 @@ pub const HASH_BYTES: usize = 32;
 /// A hash in internal byte order.
 pub type Hash = [u8; HASH_BYTES];
 
-type Compress = fn(&mut [u32; 8], &[[u8; BLOCK_BYTES]]);
-
-/// SHA-256's initial state (FIPS 180-4 §5.3.3).
-const INITIAL_STATE: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
-
-/// SHA-256's round constants (FIPS 180-4 §4.2.2).
-#[rustfmt::skip]
-const ROUND_CONSTANTS: [u32; 64] = [
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-];
+type Block = [u8; BLOCK_BYTES];
 
 /// SHA-256 of SHA-256 of `data`.
 pub fn sha256d(data: &[u8]) -> Hash {
@@ -65,9 +52,9 @@ pub struct Midstate([u32; 8]);
 
 impl Midstate {
     /// Absorbs the message's first block.
-    pub fn new(first: &[u8; BLOCK_BYTES]) -> Self {
+    pub fn new(first: &Block) -> Self {
         let mut state = INITIAL_STATE;
-        kernel().compress(&mut state, std::slice::from_ref(first));
+        Kernel::best().compress(&mut state, std::slice::from_ref(first));
         Self(state)
     }
 
@@ -81,82 +68,26 @@ impl Midstate {
 
 /// The name of the kernel in use, for a log line.
 pub fn kernel_name() -> &'static str {
-    kernel().name
+    Kernel::best().name()
 }
 
 /// Absorbs `data`, the end of a message of `message_bytes`, and the padding after it.
 fn absorb(state: &mut [u32; 8], data: &[u8], message_bytes: usize) {
-    let kernel = kernel();
+    let kernel = Kernel::best();
     let (blocks, tail) = data.as_chunks::<BLOCK_BYTES>();
     kernel.compress(state, blocks);
-    let mut padded = [[0u8; BLOCK_BYTES]; 2];
-    let flat = padded.as_flattened_mut();
-    flat[..tail.len()].copy_from_slice(tail);
-    flat[tail.len()] = 0x80;
-    let count = if tail.len() + 9 <= BLOCK_BYTES { 1 } else { 2 };
-    let bits = (message_bytes as u64) * 8;
-    flat[count * BLOCK_BYTES - 8..count * BLOCK_BYTES].copy_from_slice(&bits.to_be_bytes());
-    kernel.compress(state, &padded[..count]);
+    let (end, count) = pad(tail, message_bytes);
+    kernel.compress(state, &end[..count]);
 }
 
 /// The second SHA-256: of the 32 bytes of the first.
 fn hash_again(first: &[u32; 8]) -> Hash {
     let mut block = [0u8; BLOCK_BYTES];
-    block[..HASH_BYTES].copy_from_slice(&to_bytes(first));
-    block[HASH_BYTES] = 0x80;
-    block[BLOCK_BYTES - 8..].copy_from_slice(&(HASH_BYTES as u64 * 8).to_be_bytes());
+    block[..HASH_BYTES].copy_from_slice(&hash_of(first));
+    block[HASH_BYTES..].copy_from_slice(&hash_of(&HASH_PADDING));
     let mut state = INITIAL_STATE;
-    kernel().compress(&mut state, std::slice::from_ref(&block));
-    to_bytes(&state)
-}
-
-fn to_bytes(state: &[u32; 8]) -> Hash {
-    let mut bytes = [0; HASH_BYTES];
-    for (out, word) in bytes.chunks_exact_mut(4).zip(state) {
-        out.copy_from_slice(&word.to_be_bytes());
-    }
-    bytes
-}
-
-struct Kernel {
-    name: &'static str,
-    compress: Compress,
-}
-
-impl Kernel {
-    fn compress(&self, state: &mut [u32; 8], blocks: &[[u8; BLOCK_BYTES]]) {
-        (self.compress)(state, blocks);
-    }
-}
-
-const SCALAR: Kernel = Kernel { name: "scalar", compress: scalar::compress };
-
-/// The fastest kernel this CPU can run. Each is proven against [`scalar`] before it is used.
-fn kernel() -> &'static Kernel {
-    static KERNEL: OnceLock<Kernel> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(kernel) = sha_ni() {
-            return kernel;
-        }
-        SCALAR
-    })
-}
-
-#[cfg(target_arch = "x86_64")]
-fn sha_ni() -> Option<Kernel> {
-    let usable = is_x86_feature_detected!("sha")
-        && is_x86_feature_detected!("ssse3")
-        && is_x86_feature_detected!("sse4.1");
-    usable.then_some(Kernel {
-        name: "sha-ni",
-        compress: |state, blocks| {
-            // SAFETY: `shani::compress` requires SHA, SSE2 (part of x86-64), SSSE3 and SSE4.1,
-            // which the CPU has been asked for before this closure can be reached. It has no
-            // other precondition: the arguments carry their lengths.
-            unsafe { shani::compress(state, blocks) }
-        },
-    })
+    Kernel::best().compress(&mut state, std::slice::from_ref(&block));
+    hash_of(&state)
 }
 
 #[cfg(test)]
@@ -201,18 +132,91 @@ mod tests {
     fn each_kernel_agrees_with_the_oracle_on_any_state() {
         let data = bytes(64 * 9);
         let (blocks, _) = data.as_chunks::<64>();
-        let kernels = [
-            Some(SCALAR),
-            #[cfg(target_arch = "x86_64")]
-            sha_ni(),
-        ];
-        for kernel in kernels.into_iter().flatten() {
+        for kernel in Kernel::all() {
             for count in 0..blocks.len() {
                 let mut expected = [count as u32 ^ 0x9e37_79b9; 8];
                 let mut found = expected;
                 scalar::compress(&mut expected, &blocks[..count]);
                 kernel.compress(&mut found, &blocks[..count]);
-                assert_eq!(found, expected, "{} with {count} blocks", kernel.name);
+                assert_eq!(found, expected, "{kernel:?} with {count} blocks");
+            }
+        }
+    }
+
+    #[test]
+    fn messages_side_by_side_hash_as_they_do_alone() {
+        // All lengths around the ends of blocks meet in one group, in every number of lanes.
+        let lengths = [0, 1, 32, 55, 56, 63, 64, 65, 80, 119, 120, 127, 128, 183, 184, 270, 500];
+        let data = bytes(1000);
+        for kernel in Kernel::all() {
+            for count in 0..=40 {
+                for turn in 0..lengths.len() {
+                    let messages: Vec<&[u8]> = (0..count)
+                        .map(|i| &data[i..i + lengths[(i * 5 + turn) % lengths.len()]])
+                        .collect();
+                    let mut hashes = vec![[0; 32]; count];
+                    kernel.sha256d_each(&messages, &mut hashes);
+                    let expected: Vec<Hash> = messages.iter().map(|m| reference(m)).collect();
+                    assert_eq!(hashes, expected, "{kernel:?}, {count} messages, turn {turn}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn messages_of_one_length_hash_as_they_do_alone() {
+        let data = bytes(600);
+        for kernel in Kernel::all() {
+            for length in 0..300 {
+                let messages: Vec<&[u8]> = (0..19).map(|i| &data[i..i + length]).collect();
+                let mut hashes = vec![[0; 32]; messages.len()];
+                kernel.sha256d_each(&messages, &mut hashes);
+                let expected: Vec<Hash> = messages.iter().map(|m| reference(m)).collect();
+                assert_eq!(hashes, expected, "{kernel:?}, {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn branches_fold_as_they_do_one_by_one() {
+        let siblings: Vec<Hash> = (0..60u32).map(|i| reference(&i.to_le_bytes())).collect();
+        let fold = |hash: Hash, branch: &[Hash]| {
+            branch.iter().fold(hash, |hash, sibling| reference(&[hash, *sibling].concat()))
+        };
+        for kernel in Kernel::all() {
+            for count in 0..=40 {
+                let leaves: Vec<Hash> = (0..count as u32).map(|i| siblings[i as usize]).collect();
+                // One branch for all, beginnings of one branch, one for each, none.
+                for shape in 0..4 {
+                    let branches: Vec<&[Hash]> = (0..count)
+                        .map(|i| match shape {
+                            0 => &siblings[..12],
+                            1 => &siblings[..i * 7 % 15],
+                            2 => &siblings[i..i + i * 7 % 15],
+                            _ => &siblings[..0],
+                        })
+                        .collect();
+                    let mut found = leaves.clone();
+                    kernel.fold_each(&mut found, &branches);
+                    let expected: Vec<Hash> =
+                        leaves.iter().zip(&branches).map(|(l, b)| fold(*l, b)).collect();
+                    assert_eq!(found, expected, "{kernel:?}, {count} hashes, shape {shape}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_side_by_side_are_their_concatenations() {
+        let hashes: Vec<Hash> = (0..82u32).map(|i| reference(&i.to_le_bytes())).collect();
+        let (pairs, _) = hashes.as_chunks::<2>();
+        for kernel in Kernel::all() {
+            for count in 0..=pairs.len() {
+                let mut found = vec![[0; 32]; count];
+                kernel.sha256d_pairs(&pairs[..count], &mut found);
+                let expected: Vec<Hash> =
+                    pairs[..count].iter().map(|pair| reference(&pair.concat())).collect();
+                assert_eq!(found, expected, "{kernel:?}, {count} pairs");
             }
         }
     }

@@ -11,7 +11,7 @@ use gopool_shards::session::directory::Directory;
 use gopool_shards::session::notify::Work;
 use gopool_shards::session::{Env, Next, Now, Refusal, Session, Submission};
 use gopool_shards::settings::{Freshness, Settings};
-use gopool_shards::share::{self, Verdict};
+use gopool_shards::share::{self, Leaf, Verdict};
 use gopool_shards::tally::{CloseReason, Sums, Tally};
 use gopool_shards::wire::line::Partial;
 use gopool_shards::wire::request::Request;
@@ -232,9 +232,10 @@ impl World {
     fn judge(&mut self) {
         for submission in std::mem::take(&mut self.waiting) {
             let mut coinbase = Vec::new();
-            let job = self.session.write_coinbase(&submission, &mut coinbase);
+            let (job, root) = self.session.leaf(&submission, &mut coinbase);
             let mut verdict = [Verdict::NONE];
-            share::judge(&[submission.candidate(job, &coinbase)], &mut verdict);
+            let leaf = root.map_or(Leaf::Coinbase(&coinbase), Leaf::Root);
+            share::judge(&[submission.candidate(job, leaf)], &mut verdict);
             let solved =
                 self.with_env(0, |session, env| session.on_verdict(&submission, &verdict[0], env));
             if let Some(solved) = solved {

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use crate::limits::{JUDGE_BATCH_MAX, JUDGE_BATCH_WANTED};
 use crate::session::Submission;
-use crate::share::{self, Candidate, Verdict};
+use crate::sha256d::Hash;
+use crate::share::{self, Candidate, Leaf, Verdict};
 use crate::work::job::Job;
 
 use super::Shard;
@@ -35,6 +36,8 @@ struct Pending {
     submission: Submission,
     /// In `jobs`.
     job: usize,
+    /// The merkle root, if it is known; else its coinbase has been written.
+    root: Option<Hash>,
     /// Where its coinbase ends.
     end: usize,
 }
@@ -43,14 +46,15 @@ impl Judge {
     pub(super) fn push(&mut self, connection: &Rc<Connection>, submission: Submission) {
         connection.is_being_judged.set(true);
         let session = connection.session.borrow();
-        let job = session.write_coinbase(&submission, &mut self.coinbases);
+        let (job, root) = session.leaf(&submission, &mut self.coinbases);
         let job =
             self.jobs.iter().rposition(|known| Arc::ptr_eq(known, job)).unwrap_or_else(|| {
                 self.jobs.push(Arc::clone(job));
                 self.jobs.len() - 1
             });
         let end = self.coinbases.len();
-        self.pending.push(Pending { connection: Rc::clone(connection), submission, job, end });
+        let connection = Rc::clone(connection);
+        self.pending.push(Pending { connection, submission, job, root, end });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -99,9 +103,12 @@ impl Judge {
             .pending
             .iter()
             .map(|pending| {
-                let coinbase =
-                    &self.coinbases[std::mem::replace(&mut start, pending.end)..pending.end];
-                pending.submission.candidate(&self.jobs[pending.job], coinbase)
+                let coinbase = std::mem::replace(&mut start, pending.end)..pending.end;
+                let leaf = match pending.root {
+                    Some(root) => Leaf::Root(root),
+                    None => Leaf::Coinbase(&self.coinbases[coinbase]),
+                };
+                pending.submission.candidate(&self.jobs[pending.job], leaf)
             })
             .collect();
         self.verdicts.clear();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::limits::EXPLAIN_INTERVAL;
 use crate::sha256d::sha256d;
-use crate::share::Candidate;
+use crate::share::{Candidate, Leaf};
 use crate::work::target::{SHARE_TOLERANCE, hash_difficulty};
 
 use super::jobs::Notified;
@@ -113,7 +113,7 @@ impl Low<'_> {
     }
 
     fn candidate<'a>(&'a self, coinbase: &'a [u8]) -> Candidate<'a> {
-        self.submission.candidate(&self.notified.job, coinbase)
+        self.submission.candidate(&self.notified.job, Leaf::Coinbase(coinbase))
     }
 
     fn wrong_fields(&self) -> Option<Mistake> {

@@ -39,6 +39,7 @@ use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
+use submit::LastRoot;
 pub use submit::Submission;
 use vardiff::VarDiff;
 
@@ -133,6 +134,7 @@ pub struct Session {
     /// Adjusts the difficulty, once there is work.
     vardiff: Option<VarDiff>,
     accepted: u64,
+    last_root: Option<Box<LastRoot>>,
     /// A submission calls for new work once those judged with it have been answered.
     owes_notify: bool,
     explainer: Explainer,
@@ -160,6 +162,7 @@ impl Session {
             meter: Meter::new(now.elapsed),
             vardiff: None,
             accepted: 0,
+            last_root: None,
             owes_notify: false,
             explainer: Explainer::default(),
         }

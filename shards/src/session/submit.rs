@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 use tracing::info;
 
 use crate::settings::SharePolicy;
-use crate::share::{self, Candidate, Solved, Verdict};
+use crate::sha256d::Hash;
+use crate::share::{self, Candidate, Leaf, Solved, Verdict};
 use crate::wire::reject::Reject;
 use crate::wire::reply::{self, Failed};
 use crate::wire::request::Request;
@@ -62,10 +63,10 @@ impl Submission {
         share::write_coinbase(out, job, &payee.script, *sequence, self.extranonce1, extranonce2);
     }
 
-    /// What is hashed, around a coinbase.
-    pub fn candidate<'a>(&self, job: &'a Job, coinbase: &'a [u8]) -> Candidate<'a> {
+    /// What is hashed, around a leaf.
+    pub fn candidate<'a>(&self, job: &'a Job, leaf: Leaf<'a>) -> Candidate<'a> {
         let Self { version, ntime, nonce, .. } = *self;
-        Candidate { job, coinbase, version, ntime, nonce }
+        Candidate { job, leaf, version, ntime, nonce }
     }
 
     fn id(&self) -> &str {
@@ -78,13 +79,28 @@ impl Submission {
         let Notified { job, payee, .. } = notified;
         Solved {
             job: Arc::clone(job),
-            header: self.candidate(job, &coinbase).header(),
+            header: self.candidate(job, Leaf::Coinbase(&coinbase)).header(),
             hash: verdict.hash,
             difficulty: verdict.difficulty,
             worker: Arc::clone(&payee.name),
             split: job.coinbase.split(&job.payout, &payee.script),
             coinbase,
         }
+    }
+}
+
+/// The merkle root of the last share. Between two extranonces a miner rolls nonce, time and
+/// version, which the root does not depend on.
+#[derive(Debug)]
+pub(super) struct LastRoot {
+    sequence: u32,
+    extranonce2: SmallVec<[u8; 8]>,
+    root: Hash,
+}
+
+impl LastRoot {
+    fn is_of(&self, submission: &Submission) -> bool {
+        self.sequence == submission.sequence && self.extranonce2 == submission.extranonce2
     }
 }
 
@@ -173,12 +189,15 @@ impl Session {
         })
     }
 
-    /// The job that a submission is judged by; appends the coinbase that is hashed, without
-    /// witness.
-    pub fn write_coinbase(&self, submission: &Submission, out: &mut Vec<u8>) -> &Arc<Job> {
+    /// What a submission is judged by: its job, and either the merkle root, if it is remembered,
+    /// or the coinbase that is hashed, without witness, which is appended to `out`.
+    pub fn leaf(&self, submission: &Submission, out: &mut Vec<u8>) -> (&Arc<Job>, Option<Hash>) {
         let notified = self.notified(submission);
-        submission.write_coinbase(notified, out);
-        &notified.job
+        let root = self.last_root.as_ref().filter(|last| last.is_of(submission));
+        if root.is_none() {
+            submission.write_coinbase(notified, out);
+        }
+        (&notified.job, root.map(|last| last.root))
     }
 
     fn notified(&self, submission: &Submission) -> &Notified {
@@ -205,6 +224,7 @@ impl Session {
         verdict: &Verdict,
         env: &mut Env<'_>,
     ) -> Option<Solved> {
+        self.remember_root(submission, verdict);
         let notified = self.notified(submission);
         let assigned = notified.difficulty;
         let is_own = self.payee.as_ref().is_some_and(|own| Arc::ptr_eq(own, &notified.payee));
@@ -249,6 +269,22 @@ impl Session {
         }
         self.owes_notify |= submission.job_is_full;
         is_new_block.then(|| submission.solved(self.notified(submission), verdict))
+    }
+
+    fn remember_root(&mut self, submission: &Submission, verdict: &Verdict) {
+        if self.last_root.as_ref().is_some_and(|last| last.is_of(submission)) {
+            return;
+        }
+        let last = LastRoot {
+            sequence: submission.sequence,
+            extranonce2: submission.extranonce2.clone(),
+            root: verdict.merkle_root,
+        };
+        match &mut self.last_root {
+            Some(place) => **place = last,
+            // Boxed, for most connections never submit.
+            none => *none = Some(Box::new(last)),
+        }
     }
 
     /// All submissions that were judged together have been answered: work that they call for

@@ -1,6 +1,6 @@
 //! The merkle tree of a block whose first leaf, the coinbase, is not known yet.
 
-use crate::sha256d::{Hash, sha256d_pair};
+use crate::sha256d::{HASH_BYTES, Hash, Kernel, sha256d_pair};
 
 /// The branch that leads from the coinbase to the root: one hash per level, lowest first.
 ///
@@ -12,10 +12,14 @@ pub fn branch(txids: &[Hash]) -> Vec<Hash> {
     let mut branch = Vec::new();
     while let Some((&sibling, others)) = rest.split_first() {
         branch.push(sibling);
-        rest = others
-            .chunks(2)
-            .map(|pair| sha256d_pair(&pair[0], pair.last().expect("a chunk is not empty")))
-            .collect();
+        let (pairs, odd) = others.as_chunks::<2>();
+        let mut level = vec![[0; HASH_BYTES]; others.len().div_ceil(2)];
+        let (whole, end) = level.split_at_mut(pairs.len());
+        Kernel::best().sha256d_pairs(pairs, whole);
+        if let ([last], [end]) = (odd, end) {
+            *end = sha256d_pair(last, last);
+        }
+        rest = level;
     }
     branch
 }

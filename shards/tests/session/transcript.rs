@@ -28,7 +28,7 @@ use gopool_shards::session::notify::Work;
 use gopool_shards::session::vardiff::VarDiffSettings;
 use gopool_shards::session::{Env, Next, Now, Refusal, Session};
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
-use gopool_shards::share::{self, Solved, Verdict};
+use gopool_shards::share::{self, Leaf, Solved, Verdict};
 use gopool_shards::tally::{CloseReason, Tally};
 use gopool_shards::wire::line::Partial;
 use gopool_shards::wire::request::Request;
@@ -289,9 +289,10 @@ impl Pool {
             });
             if let Some(submission) = submission {
                 let mut coinbase = Vec::new();
-                let job = self.session.write_coinbase(&submission, &mut coinbase);
+                let (job, root) = self.session.leaf(&submission, &mut coinbase);
                 let mut verdict = [Verdict::NONE];
-                share::judge(&[submission.candidate(job, &coinbase)], &mut verdict);
+                let leaf = root.map_or(Leaf::Coinbase(&coinbase), Leaf::Root);
+                share::judge(&[submission.candidate(job, leaf)], &mut verdict);
                 let mut solved = None;
                 self.with_env(|session, env| {
                     solved = session.on_verdict(&submission, &verdict[0], env);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gopool_shards::sha256d::sha256d;
-use gopool_shards::share::{Candidate, Verdict, judge, write_coinbase};
+use gopool_shards::share::{Candidate, Leaf, Verdict, judge, write_coinbase};
 use gopool_shards::work::address::{Network, script_for};
 use gopool_shards::work::block;
 use gopool_shards::work::coinbase::witness_form;
@@ -143,7 +143,7 @@ fn example_a_pays_three_on_mainnet() {
 
     let candidate = Candidate {
         job: &job,
-        coinbase: &coinbase,
+        leaf: Leaf::Coinbase(&coinbase),
         version: 0x2000_0000,
         ntime: 0x6623_0a30,
         nonce: 0x1234_5678,
@@ -215,7 +215,7 @@ fn example_b_is_a_block_with_three_transactions() {
     );
     let candidate = Candidate {
         job: &job,
-        coinbase: &coinbase,
+        leaf: Leaf::Coinbase(&coinbase),
         version: job.version,
         ntime: 0x6553_f13c,
         nonce: 0,
@@ -240,7 +240,7 @@ fn example_c_pays_the_miner_alone() {
     write_coinbase(&mut coinbase, &job, &worker, 1, [0, 0, 0, 1], &[0; 4]);
     let candidate = Candidate {
         job: &job,
-        coinbase: &coinbase,
+        leaf: Leaf::Coinbase(&coinbase),
         version: job.version,
         ntime: 0x6553_f13c,
         nonce: 1,

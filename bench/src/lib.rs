@@ -1,6 +1,9 @@
 //! What is measured with, and mined with: clients of the pool that share none of its protocol code.
 //!
 //! A client built from the pool's own parser or target arithmetic would repeat its mistakes instead
-//! of finding them. Only the hash kernels are borrowed, and those are proven against a reference.
+//! of finding them. Only the miner borrows something, the hash kernels, and those are proven against
+//! a reference.
 
 pub mod miner;
+pub mod net;
+pub mod yardstick;

@@ -6,4 +6,5 @@
 
 pub mod miner;
 pub mod net;
+pub mod node;
 pub mod yardstick;

@@ -4,6 +4,7 @@
 //! of finding them. Only the miner borrows something, the hash kernels, and those are proven against
 //! a reference.
 
+pub mod flood;
 pub mod miner;
 pub mod net;
 pub mod node;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::blocks::{self, BlocksArgs};
+use super::broadcast::{self, BroadcastArgs};
 use super::connect::{self, ConnectArgs};
+use super::idle::{self, IdleArgs};
 use super::report::{Report, progress};
 use super::setup::{EASY_BITS, FloodError, MAINNET_BITS};
 use super::shares::{self, SharesArgs};
@@ -25,6 +28,9 @@ pub struct Flood {
 enum Mode {
     Shares(SharesArgs),
     Connect(ConnectArgs),
+    Idle(IdleArgs),
+    Broadcast(BroadcastArgs),
+    Blocks(BlocksArgs),
     Node(NodeArgs),
 }
 
@@ -57,6 +63,9 @@ impl Flood {
         let (report, json) = match &self.mode {
             Mode::Shares(args) => (shares::run(args)?, &args.common.json),
             Mode::Connect(args) => (connect::run(args)?, &args.common.json),
+            Mode::Idle(args) => (idle::run(args)?, &args.common.json),
+            Mode::Broadcast(args) => (broadcast::run(args)?, &args.common.json),
+            Mode::Blocks(args) => (blocks::run(args)?, &args.common.json),
             Mode::Node(args) => return run_node(args),
         };
         show(&report, json.as_ref())

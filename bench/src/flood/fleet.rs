@@ -48,6 +48,8 @@ pub struct FleetPlan {
     pub per_address: usize,
     /// Shares of one miner that wait for an answer at a time.
     pub in_flight: usize,
+    /// Whether a miner keeps the notify it works on, to check or to mine it.
+    pub keeps_work: bool,
 }
 
 /// Who decides what miners do, and notes what becomes of it. `now` is the clock of
@@ -187,10 +189,13 @@ impl Fleet {
         self.epoll.change(transport.socket.as_raw_fd(), READ | WRITE, index as u64)
     }
 
-    /// Sends any bytes in a miner's name.
-    pub fn say(&mut self, index: usize, bytes: &[u8]) -> io::Result<()> {
+    /// Sends a share that was written elsewhere, with [`Miner::next_id`].
+    pub fn say_share(&mut self, index: usize, line: &[u8], now: u64) -> io::Result<()> {
         self.out.clear();
-        self.out.extend_from_slice(bytes);
+        // Numbered as it would have been here.
+        self.miners[index].write_share(&mut self.out, now);
+        self.out.clear();
+        self.out.extend_from_slice(line);
         self.send(index)
     }
 
@@ -363,6 +368,10 @@ impl Fleet {
         match Line::read(line) {
             Line::Work(work) => {
                 miner.work_on(work.job, work.ntime, self.plan.dialect);
+                if self.plan.keeps_work {
+                    miner.notify.clear();
+                    miner.notify.extend_from_slice(line);
+                }
                 if miner.stage == Stage::Ready {
                     player.on_work(miner, line, work.is_clean, now);
                 } else {

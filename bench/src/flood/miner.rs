@@ -35,6 +35,8 @@ pub struct Miner {
     pub(super) job: String,
     pub(super) ntime: String,
     pub(super) line: SubmitLine,
+    /// The newest notify itself, when it is kept.
+    pub notify: Vec<u8>,
     /// The start of a line whose end has not come.
     pub(super) partial: Vec<u8>,
     /// Numbers of shares, from 0: the next, and how many have been answered.
@@ -64,6 +66,7 @@ impl Miner {
             job: String::new(),
             ntime: String::new(),
             line: SubmitLine::default(),
+            notify: Vec::new(),
             partial: Vec::new(),
             next: 0,
             answered: 0,
@@ -85,6 +88,11 @@ impl Miner {
 
     pub fn in_flight(&self) -> usize {
         (self.next - self.answered) as usize
+    }
+
+    /// The id of the next share.
+    pub fn next_id(&self) -> u64 {
+        share_id(self.next)
     }
 
     /// Shares that have been sent in all.

@@ -6,9 +6,13 @@
 //! mode is a file of its own that plays with a fleet.
 
 pub mod arrival;
+pub mod blocks;
+pub mod broadcast;
+pub mod check;
 pub mod connect;
 pub mod fleet;
 pub mod histogram;
+pub mod idle;
 pub mod miner;
 pub mod reply;
 pub mod report;

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn an_accepted_share_is_seen_at_a_glance() {
         let line = b"{\"id\":1234567,\"result\":true,\"error\":null}\n{\"id\":2";
-        assert_eq!(accepted(line), Some((1_234_567, 43)));
+        assert_eq!(accepted(line), Some((1_234_567, 42)));
         for other in [
             &b"{\"id\":1234567,\"result\":true,\"error\":null}"[..],
             b"{\"id\":1234567,\"result\":false,\"error\":[21,\"job not found\",null]}\n",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::check::CheckError;
 use super::fleet::{Against, FleetPlan};
 use super::server::{CREDENTIALS, PoolPlan, Server, ServerError};
 use super::target::{NotLoopback, Target};
@@ -44,6 +45,8 @@ pub enum FloodError {
     Connect { target: SocketAddrV4, source: io::Error },
     #[error("only {ready} of {wanted} miners got work within {} s{}", waited.as_secs(), because(reason))]
     NotReady { ready: usize, wanted: usize, waited: Duration, reason: String },
+    #[error("the pool's work is wrong: {0}")]
+    Check(#[from] CheckError),
     #[error("{0}")]
     Usage(&'static str),
     #[error("{}: {source}", path.display())]
@@ -202,6 +205,7 @@ impl Setup {
             miners,
             per_address: common.per_address,
             in_flight,
+            keeps_work: false,
         }
     }
 

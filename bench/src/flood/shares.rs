@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::arrival::{AHEAD_MAX, arrive};
-use super::fleet::{Fleet, FleetPlan, Player};
+use super::check::Job;
+use super::fleet::{Against, Fleet, FleetPlan, Player};
 use super::histogram::Histogram;
 use super::miner::{IN_FLIGHT_MAX, Miner};
 use super::report::{Report, progress, progress_end};
 use super::setup::{Common, FloodError, Setup, Wishes};
 use crate::net::machine;
+use crate::node::Node;
 
 const TURN: Duration = Duration::from_millis(20);
 
@@ -35,6 +37,10 @@ pub struct SharesArgs {
     /// Before anything is counted
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub warm_up: f64,
+    /// Check the job of a first miner before the load: the coinbase, and the branch against the
+    /// stand-in node's transactions
+    #[arg(long)]
+    pub check: bool,
     /// Threads of this program, each with a part of the miners
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub threads: usize,
@@ -95,7 +101,28 @@ pub fn run(args: &SharesArgs) -> Result<Report, FloodError> {
         return Err(FloodError::Usage("--in-flight is more than 1024: take more --connections"));
     }
     let setup = Setup::new(&args.common, &Wishes::of(args.connections))?;
+    if args.check {
+        check_job(args, &setup)?;
+    }
     measure(args, &setup)
+}
+
+/// A first miner looks at what it is given, and goes.
+fn check_job(args: &SharesArgs, setup: &Setup) -> Result<(), FloodError> {
+    if setup.against == Against::Yardstick {
+        return Err(FloodError::Usage("a yardstick gives no work to check: drop --check"));
+    }
+    let whole = setup.fleet_plan(&args.common, 1, 1);
+    let mut fleet = Fleet::new(FleetPlan { keeps_work: true, first: args.connections, ..whole })?;
+    arrive(&mut fleet, &mut Closed::default(), AHEAD_MAX, |_| {})?;
+    let miner = &fleet.miners[0];
+    let extranonce1 = const_hex::decode(&miner.extranonce1).unwrap_or_default();
+    let txids = setup.node.as_ref().map(Node::txids);
+    let job = Job::read(&miner.notify)?;
+    job.check(&extranonce1, miner.extranonce2_bytes, txids.as_deref())?;
+    progress(&format!("job {} is as it should be", job.id));
+    fleet.close(0);
+    Ok(())
 }
 
 fn measure(args: &SharesArgs, setup: &Setup) -> Result<Report, FloodError> {

@@ -80,15 +80,12 @@ impl Connection {
     /// Answers it. The parts are the body, one after the other.
     pub fn answer(&mut self, status: &str, parts: &[&[u8]]) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let mut answer = format!(
+        let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        )
-        .into_bytes();
-        answer.reserve(length);
-        for part in parts {
-            answer.extend_from_slice(part);
-        }
-        self.stream.write_all(&answer)
+        );
+        // Each is written as it is: a template is megabytes, which nobody should have to copy.
+        self.stream.write_all(head.as_bytes())?;
+        parts.iter().try_for_each(|part| self.stream.write_all(part))
     }
 
     fn read(&mut self) -> io::Result<usize> {

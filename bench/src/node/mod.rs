@@ -18,3 +18,4 @@ pub use rpc::{Node, NodeError, NodePlan};
 pub use stamps::{Stamps, Submitted, TemplateAnswer, Tip};
 pub use target::target_of;
 pub use template::WITNESS_COMMITMENT_HEAD;
+pub use transaction::Draw;

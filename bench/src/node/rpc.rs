@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use zmq::SocketType;
 
 use super::block;
-use super::hash::display_hex;
+use super::hash::{Hash, display_hex};
 use super::http::{Connection, Request};
 use super::stamps::{Stamps, Submitted, TemplateAnswer, Tip};
 use super::target::target_of;
@@ -24,6 +24,8 @@ const SETS: usize = 3;
 const HEADS_KEPT: usize = 16;
 /// How long a client's long poll is kept waiting at most; then it is told what it knows.
 const LONG_POLL_MAX: Duration = Duration::from_secs(600);
+/// Seconds after which a template is written anew, with the time of then.
+const TEMPLATE_AGE_MAX: u64 = 5;
 const HEIGHT_FIRST: u64 = 880_000;
 /// Connections it serves at a time; the pool needs a handful.
 const CLIENTS_MAX: usize = 64;
@@ -79,6 +81,10 @@ struct Chain {
     draw: Draw,
     /// Newest last.
     heads: Vec<Head>,
+    /// The newest head's template, and the time it says it is. Written before the tip is told, so
+    /// that how long this takes is not counted as anybody's.
+    rendered: Arc<String>,
+    rendered_at: u64,
     messages: u32,
 }
 
@@ -111,8 +117,12 @@ impl Node {
             target_hex: const_hex::encode(target),
             tip: 0,
         };
+        let now = unix_seconds();
+        let rendered = Arc::new(render(&head, &sets[0], now));
+        let heads = vec![head];
+        let chain = Chain { draw, heads, rendered, rendered_at: now, messages: 0 };
         let state = Arc::new(State {
-            chain: Mutex::new(Chain { draw, heads: vec![head], messages: 0 }),
+            chain: Mutex::new(chain),
             tip_changed: Condvar::new(),
             stamps: Stamps::default(),
             publisher: Mutex::new(publisher),
@@ -122,6 +132,11 @@ impl Node {
         let served = Arc::clone(&state);
         thread::Builder::new().name("node".into()).spawn(move || served.listen(&listener))?;
         Ok(Self { state, rpc, zmq_url })
+    }
+
+    /// Ids of the transactions that the newest template holds.
+    pub fn txids(&self) -> Vec<Hash> {
+        self.state.set(self.state.chain().head().tip).txids.clone()
     }
 
     pub fn stamps(&self) -> &Stamps {
@@ -229,17 +244,23 @@ impl State {
         call: &Value,
     ) -> io::Result<()> {
         let known = call["params"][0]["longpollid"].as_str();
-        let head = {
+        let (tip, result) = {
             let chain = self.chain();
             let is_known = |chain: &mut Chain| Some(&*chain.head().long_poll_id()) == known;
             let waited = self.tip_changed.wait_timeout_while(chain, LONG_POLL_MAX, is_known);
-            waited.expect("no code panics while it holds this").0.head().clone()
+            let mut chain = waited.expect("no code panics while it holds this").0;
+            let now = unix_seconds();
+            if now > chain.rendered_at + TEMPLATE_AGE_MAX {
+                let rendered = render(chain.head(), self.set(chain.head().tip), now);
+                chain.rendered = Arc::new(rendered);
+                chain.rendered_at = now;
+            }
+            (chain.head().tip, Arc::clone(&chain.rendered))
         };
-        let result = render(&head, self.set(head.tip), unix_seconds());
         let tail = format!(",\"error\":null,\"id\":{}}}", call["id"]);
         connection.answer("200 OK", &[b"{\"result\":", result.as_bytes(), tail.as_bytes()])?;
         self.stamps.answer(TemplateAnswer {
-            tip: head.tip,
+            tip,
             is_long_poll: known.is_some(),
             asked_at: request.last_byte_at,
             answered_at: nanoseconds(),
@@ -310,6 +331,9 @@ impl State {
             let last = chain.head();
             let (height, tip) = (last.height + 1, last.tip + 1);
             let head = Head { prev_hash, height, tip, ..last.clone() };
+            let now = unix_seconds();
+            chain.rendered = Arc::new(render(&head, self.set(tip), now));
+            chain.rendered_at = now;
             if chain.heads.len() == HEADS_KEPT {
                 chain.heads.remove(0);
             }

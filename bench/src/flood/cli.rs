@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bad::{self, BadArgs};
 use super::blocks::{self, BlocksArgs};
 use super::broadcast::{self, BroadcastArgs};
 use super::connect::{self, ConnectArgs};
 use super::idle::{self, IdleArgs};
+use super::mixed::{self, MixedArgs};
 use super::report::{Report, progress};
 use super::setup::{EASY_BITS, FloodError, MAINNET_BITS};
 use super::shares::{self, SharesArgs};
@@ -31,6 +33,8 @@ enum Mode {
     Idle(IdleArgs),
     Broadcast(BroadcastArgs),
     Blocks(BlocksArgs),
+    Mixed(MixedArgs),
+    Bad(BadArgs),
     Node(NodeArgs),
 }
 
@@ -66,6 +70,8 @@ impl Flood {
             Mode::Idle(args) => (idle::run(args)?, &args.common.json),
             Mode::Broadcast(args) => (broadcast::run(args)?, &args.common.json),
             Mode::Blocks(args) => (blocks::run(args)?, &args.common.json),
+            Mode::Mixed(args) => (mixed::run(args)?, &args.common.json),
+            Mode::Bad(args) => (bad::run(args)?, &args.common.json),
             Mode::Node(args) => return run_node(args),
         };
         show(&report, json.as_ref())

@@ -6,6 +6,7 @@
 //! mode is a file of its own that plays with a fleet.
 
 pub mod arrival;
+pub mod bad;
 pub mod blocks;
 pub mod broadcast;
 pub mod check;
@@ -14,6 +15,9 @@ pub mod fleet;
 pub mod histogram;
 pub mod idle;
 pub mod miner;
+pub mod mischief;
+pub mod mixed;
+pub mod pace;
 pub mod reply;
 pub mod report;
 pub mod server;

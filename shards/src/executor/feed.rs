@@ -68,19 +68,19 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
 
 /// Every miner hears of new work before anything else is done with it.
 async fn broadcast(shard: &Rc<Shard>) {
-    for connection in shard.open_connections() {
-        connection.on_work(shard);
-        glommio::yield_if_needed().await;
-    }
+    shard.for_each(|connection| connection.on_work(shard)).await;
 }
 
 /// Says something to every miner, each by its number, and lets it go.
 async fn dismiss(shard: &Rc<Shard>, reason: CloseReason, say: impl Fn(usize, &mut Vec<u8>)) {
-    for (number, connection) in shard.open_connections().into_iter().enumerate() {
-        let mut goodbye = Vec::new();
-        say(number, &mut goodbye);
-        connection.send(&goodbye, shard);
-        connection.close(reason);
-        glommio::yield_if_needed().await;
-    }
+    let mut number = 0;
+    shard
+        .for_each(|connection| {
+            let mut goodbye = Vec::new();
+            say(number, &mut goodbye);
+            number += 1;
+            connection.send(&goodbye, shard);
+            connection.close(reason);
+        })
+        .await;
 }

@@ -96,6 +96,10 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Requests that glommio's own rings take at a time: timers, wake-ups, little else.
 const RING_DEPTH: usize = 128;
 
+/// Connections that something is done for before others get their turn: a fraction of a
+/// millisecond.
+const CONNECTIONS_AT_ONCE: usize = 32;
+
 /// Starts a shard on a thread of its own.
 pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<ShardHandle> {
     let placement = plan.core.map_or(Placement::Unbound, Placement::Fixed);
@@ -139,7 +143,7 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
         text: RefCell::default(),
         judge: RefCell::default(),
         solved: RefCell::default(),
-        turn_began: Cell::new(None),
+        at_once: Cell::new(None),
         is_paused: Cell::new(false),
         miners,
         up,
@@ -189,8 +193,8 @@ struct Shard {
     judge: RefCell<Judge>,
     /// Blocks on their way to control.
     solved: RefCell<VecDeque<Solved>>,
-    /// What the clocks said when the turn began that is under way.
-    turn_began: Cell<Option<Now>>,
+    /// What the clocks said when that began which happens at once.
+    at_once: Cell<Option<Now>>,
     /// Connections are closed as they come.
     is_paused: Cell<bool>,
     miners: glommio::TaskQueueHandle,
@@ -199,11 +203,27 @@ struct Shard {
 
 impl Shard {
     fn now(&self) -> Now {
-        if let Some(began) = self.turn_began.get() {
-            return began;
+        if let Some(now) = self.at_once.get() {
+            return now;
         }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { elapsed: self.shared.started.elapsed(), unix_seconds: unix.as_secs() }
+    }
+
+    /// Reads the clocks once for all that `act` does; it does not wait for anything.
+    fn at_once<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.at_once.set(Some(self.now()));
+        let result = act();
+        self.at_once.set(None);
+        result
+    }
+
+    /// Does something for every connection that is open, a few at a time.
+    async fn for_each(&self, mut act: impl FnMut(&Rc<Connection>)) {
+        for some in self.open_connections().chunks(CONNECTIONS_AT_ONCE) {
+            self.at_once(|| some.iter().for_each(&mut act));
+            glommio::yield_if_needed().await;
+        }
     }
 
     /// The connection, unless it has gone.

@@ -16,10 +16,7 @@ use super::connection::Connection;
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
         sleep(SWEEP_INTERVAL).await;
-        for connection in shard.open_connections() {
-            look_at(&shard, &connection);
-            glommio::yield_if_needed().await;
-        }
+        shard.for_each(|connection| look_at(&shard, connection)).await;
         while shard.shared.directory.end_parking(shard.now().elapsed) {
             glommio::yield_if_needed().await;
         }

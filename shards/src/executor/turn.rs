@@ -34,26 +34,25 @@ pub(super) async fn run(shard: Rc<Shard>) {
 
 /// One turn: how much has happened.
 fn take(shard: &Rc<Shard>) -> std::io::Result<usize> {
-    // One reading of the clocks for all that happened at the same time.
-    shard.turn_began.set(Some(shard.now()));
-    let taken = shard.ring.turn(|event| match event {
-        Event::Received(token, bytes) => {
-            if let Some(connection) = shard.connection(token) {
-                serve::on_received(shard, &connection, bytes);
-                if shard.judge.borrow().has_enough() {
-                    shard.judge();
+    shard.at_once(|| {
+        let taken = shard.ring.turn(|event| match event {
+            Event::Received(token, bytes) => {
+                if let Some(connection) = shard.connection(token) {
+                    serve::on_received(shard, &connection, bytes);
+                    if shard.judge.borrow().has_enough() {
+                        shard.judge();
+                    }
                 }
             }
-        }
-        Event::Ended(token) => {
-            if let Some(connection) = shard.connection(token) {
-                serve::on_ended(shard, &connection);
+            Event::Ended(token) => {
+                if let Some(connection) = shard.connection(token) {
+                    serve::on_ended(shard, &connection);
+                }
             }
-        }
-    });
-    shard.judge();
-    shard.turn_began.set(None);
-    taken
+        });
+        shard.judge();
+        taken
+    })
 }
 
 /// A block waits for control's queue: nothing found is ever dropped.

@@ -8,4 +8,5 @@ pub mod flood;
 pub mod miner;
 pub mod net;
 pub mod node;
+pub mod station;
 pub mod yardstick;

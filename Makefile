@@ -1,7 +1,7 @@
 # Short names for what one does with this project; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz build fmt lint clean-demo
+.PHONY: help demo test fuzz bench build fmt lint clean-demo
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -16,7 +16,10 @@ test: ## format, lints and all tests, with a real Bitcoin Core
 fuzz: ## run each fuzz target for a minute, and keep what it finds
 	@scripts/fuzz.sh
 
-build: ## build the pool and the miner, in target/release
+bench: ## measure the pool, beside the floor that the kernel sets; under ten minutes
+	@scripts/bench.sh
+
+build: ## build the pool, the miner and the instruments, in target/release
 	cargo build --release --workspace
 
 fmt: ## format the code

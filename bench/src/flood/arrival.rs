@@ -54,9 +54,11 @@ pub fn arrive(
 ) -> Result<(), FloodError> {
     let wanted = fleet.miners.len();
     let target = fleet.plan().target.address();
-    let deadline = nanoseconds() + ARRIVAL_MAX.as_nanos() as u64;
+    let started = nanoseconds();
+    let deadline = started + ARRIVAL_MAX.as_nanos() as u64;
     let mut doorkeeper = Doorkeeper { player, failed: 0, reason: String::new() };
     let mut next = 0;
+    let mut patience = Duration::ZERO;
     while fleet.ready < wanted {
         while next < wanted && fleet.greeting < ahead.clamp(1, AHEAD_MAX * 4) {
             fleet.connect(next).map_err(|source| FloodError::Connect { target, source })?;
@@ -66,11 +68,15 @@ pub fn arrive(
                 fleet.turn(&mut doorkeeper, Duration::ZERO)?;
             }
         }
-        fleet.turn(&mut doorkeeper, TURN)?;
+        // Looking again at once: a server pays to wake a client on its own machine. One that has
+        // nothing to say for a while is left alone.
+        let count = fleet.ready;
+        fleet.turn(&mut doorkeeper, patience)?;
+        patience = if fleet.ready == count { TURN } else { Duration::ZERO };
         told(fleet.ready);
         let Doorkeeper { failed, reason, .. } = &doorkeeper;
         if *failed > 0 || nanoseconds() > deadline {
-            let waited = ARRIVAL_MAX;
+            let waited = Duration::from_nanos(nanoseconds() - started);
             let (ready, reason) = (fleet.ready, reason.clone());
             return Err(FloodError::NotReady { ready, wanted, waited, reason });
         }

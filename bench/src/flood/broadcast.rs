@@ -71,6 +71,8 @@ struct Kinds {
     first_to_last: Vec<f64>,
     told_to_last: Vec<f64>,
     node: Vec<f64>,
+    /// What it took of the server's CPU, by miner.
+    cpu: Vec<f64>,
 }
 
 /// Runs the mode.
@@ -86,6 +88,7 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, FloodError> {
     let mut round = Round::default();
     arrive(&mut fleet, &mut round, AHEAD_MAX, |_| {})?;
     let pause = Duration::try_from_secs_f64(args.pause).unwrap_or_default();
+    let cpu = || setup.pid.and_then(|pid| machine::cpu_time(pid).ok()).unwrap_or_default();
     let mut kinds = Kinds::default();
     let mut all = Histogram::default();
     for number in 0..args.rounds + ROUNDS_UNCOUNTED {
@@ -104,7 +107,9 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, FloodError> {
             }
             (None, None) => return Err(FloodError::Usage("the server takes no orders")),
         };
+        let cpu_before = cpu();
         hear(&mut fleet, &mut round, args.connections)?;
+        let cpu_spent = cpu().saturating_sub(cpu_before);
         if number < ROUNDS_UNCOUNTED {
             continue;
         }
@@ -121,6 +126,7 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, FloodError> {
         let last = round.heard_at.last().copied().unwrap_or_default();
         // First work may leave before the node's last byte has been counted as written.
         let us = |from: u64, to: u64| (to as f64 - from as f64) / 1e3;
+        kinds.cpu.push(cpu_spent.as_nanos() as f64 / 1e3 / args.connections.max(1) as f64);
         kinds.told_to_first.push(us(told_at, first));
         kinds.answer_to_first.push(us(answered_at, first));
         kinds.answer_to_last.push(us(answered_at, last));
@@ -145,6 +151,7 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, FloodError> {
     }
     report.set_figure("answer_to_last_us_median", median(&mut kinds.answer_to_last));
     report.set_figure("first_to_last_us_median", median(&mut kinds.first_to_last));
+    report.set_figure("server_cpu_us_per_miner_median", median(&mut kinds.cpu));
     report.set_times("answer_to_miner", &all);
     report.set("connections_ended", round.ended);
     Ok(report)
@@ -167,7 +174,10 @@ fn hear(fleet: &mut Fleet, round: &mut Round, wanted: usize) -> Result<(), Flood
             let reason = "nothing, the others just heard of no new tip".to_owned();
             return Err(FloodError::NotReady { ready, wanted, waited, reason });
         }
-        fleet.turn(round, TURN)?;
+        // From the first on nobody sleeps: the server would pay to wake a client that its miners are
+        // not. Before that the node's threads have the CPU.
+        let patience = if round.heard_at.is_empty() { TURN } else { Duration::ZERO };
+        fleet.turn(round, patience)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::mixed::{self, MixedArgs};
 use super::report::{Report, progress};
 use super::setup::{EASY_BITS, FloodError, MAINNET_BITS};
 use super::shares::{self, SharesArgs};
+use super::table::{self, TableArgs};
 use crate::node::{Node, NodePlan};
 
 /// Loads a pool on this machine and says how it bears it.
@@ -35,6 +36,7 @@ enum Mode {
     Blocks(BlocksArgs),
     Mixed(MixedArgs),
     Bad(BadArgs),
+    Table(TableArgs),
     Node(NodeArgs),
 }
 
@@ -72,6 +74,7 @@ impl Flood {
             Mode::Blocks(args) => (blocks::run(args)?, &args.common.json),
             Mode::Mixed(args) => (mixed::run(args)?, &args.common.json),
             Mode::Bad(args) => (bad::run(args)?, &args.common.json),
+            Mode::Table(args) => return table::run(args),
             Mode::Node(args) => return run_node(args),
         };
         show(&report, json.as_ref())

@@ -5,27 +5,31 @@
 //! sends it, [`reply`] reads what comes back, [`fleet`] does so for all connections of a thread. Each
 //! mode is a file of its own that plays with a fleet.
 
+pub mod cli;
+
+// What a fleet is made of, and what is around it.
 pub mod arrival;
-pub mod bad;
-pub mod blocks;
-pub mod broadcast;
 pub mod check;
-pub mod connect;
 pub mod fleet;
 pub mod histogram;
-pub mod idle;
 pub mod miner;
 pub mod mischief;
-pub mod mixed;
 pub mod pace;
 pub mod reply;
 pub mod report;
 pub mod server;
 pub mod setup;
-pub mod shares;
 pub mod target;
 pub mod transport;
 pub mod wallet;
 pub mod wire;
 
-pub mod cli;
+// The modes.
+pub mod bad;
+pub mod blocks;
+pub mod broadcast;
+pub mod connect;
+pub mod idle;
+pub mod mixed;
+pub mod shares;
+pub mod table;

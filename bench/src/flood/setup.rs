@@ -38,12 +38,17 @@ pub enum FloodError {
     OpenFiles { needed: u64, allowed: u64 },
     #[error("cannot stay on CPU {cpu}: {source}. Choose others with --server-cpu and --client-cpu")]
     Pin { cpu: usize, source: io::Error },
+    #[error("may not go before other programs: {0}. Be root, or leave --go-first out")]
+    GoFirst(io::Error),
     #[error(
         "cannot connect to {target}: {source}. Is it listening there? A pool opens its port with \
          its first job. When no address is left, wait a minute or lower --per-address"
     )]
     Connect { target: SocketAddrV4, source: io::Error },
-    #[error("only {ready} of {wanted} miners got work within {} s{}", waited.as_secs(), because(reason))]
+    #[error(
+        "{ready} of {wanted} miners got work in {:.1} s{}. Is a pool or yardstick listening there, \
+         and may so many come in?", waited.as_secs_f64(), because(reason)
+    )]
     NotReady { ready: usize, wanted: usize, waited: Duration, reason: String },
     #[error("the pool's work is wrong: {0}")]
     Check(#[from] CheckError),
@@ -96,6 +101,10 @@ pub struct Common {
     /// Leave it to the kernel where everything runs
     #[arg(long)]
     pub no_pinning: bool,
+    /// Keep other programs off both CPUs while it runs, which takes root: for figures from a
+    /// machine that is busy with something else
+    #[arg(long)]
+    pub go_first: bool,
     /// Transactions of the stand-in node's templates
     #[arg(long, value_name = "COUNT", default_value_t = 4000)]
     pub transactions: usize,
@@ -158,6 +167,9 @@ impl Setup {
         if !common.no_pinning {
             let cpu = common.client_cpu;
             machine::pin(cpu).map_err(|source| FloodError::Pin { cpu, source })?;
+        }
+        if common.go_first {
+            machine::go_first().map_err(FloodError::GoFirst)?;
         }
         let (node, server) = match against {
             Against::Yardstick => (None, Server::yardstick(path, server_cpu)?),

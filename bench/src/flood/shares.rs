@@ -1,7 +1,7 @@
 //! `shares`: how many a second, how fast, and at what cost, with so many always waiting.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -41,6 +41,10 @@ pub struct SharesArgs {
     /// stand-in node's transactions
     #[arg(long)]
     pub check: bool,
+    /// Sleep while nothing comes. Otherwise this program looks again at once, for a server pays to
+    /// wake a client on its own machine, which none of its miners is
+    #[arg(long)]
+    pub sleep: bool,
     /// Threads of this program, each with a part of the miners
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub threads: usize,
@@ -53,6 +57,8 @@ const OVER: u8 = 2;
 /// What the threads and the clock have in common.
 struct Shared {
     phase: AtomicU8,
+    /// Some miners did not come in: nothing is measured.
+    failed: AtomicBool,
     /// Accepted shares, by thread; only its own thread writes.
     accepted: Vec<AtomicU64>,
 }
@@ -129,6 +135,7 @@ fn measure(args: &SharesArgs, setup: &Setup) -> Result<Report, FloodError> {
     let threads = args.threads.min(args.connections);
     let shared = Arc::new(Shared {
         phase: AtomicU8::new(WARMING_UP),
+        failed: AtomicBool::new(false),
         accepted: (0..threads).map(|_| AtomicU64::new(0)).collect(),
     });
     let all_here = Arc::new(Barrier::new(threads + 1));
@@ -140,11 +147,17 @@ fn measure(args: &SharesArgs, setup: &Setup) -> Result<Report, FloodError> {
         let plan = FleetPlan { first, ..whole };
         first += miners;
         let (shared, all_here) = (Arc::clone(&shared), Arc::clone(&all_here));
-        let work = move || work(plan, thread, &shared, &all_here);
+        let patience = if args.sleep { TURN } else { Duration::ZERO };
+        let work = move || work(plan, patience, thread, &shared, &all_here);
         workers.push(thread::Builder::new().name(format!("load-{thread}")).spawn(work)?);
     }
     all_here.wait();
-    let figures = watch(args, setup, &shared);
+    let figures = if shared.failed.load(Ordering::Relaxed) {
+        shared.phase.store(OVER, Ordering::Relaxed);
+        Window::default()
+    } else {
+        watch(args, setup, &shared)
+    };
     let mut total = Closed::default();
     for worker in workers {
         let outcome = worker.join().map_err(|_| FloodError::Usage("a load thread panicked"))?;
@@ -165,8 +178,10 @@ fn measure(args: &SharesArgs, setup: &Setup) -> Result<Report, FloodError> {
     report.set_figure("shares_per_second", figures.accepted as f64 / figures.seconds);
     report.set_times("latency", &total.times);
     figures.tell_server(&mut report);
-    let client = figures.client_cpu.as_nanos() as f64;
-    report.set_figure("client_cpu_us_per_share", client / 1e3 / figures.accepted.max(1) as f64);
+    if args.sleep {
+        let client = figures.client_cpu.as_nanos() as f64;
+        report.set_figure("client_cpu_us_per_share", client / 1e3 / figures.accepted.max(1) as f64);
+    }
     report.set("shares_refused", serde_json::to_value(&total.refused).unwrap_or_default());
     report.set("connections_ended", serde_json::to_value(&total.ended).unwrap_or_default());
     if let Some(bytes) = setup.resident_bytes() {
@@ -176,12 +191,15 @@ fn measure(args: &SharesArgs, setup: &Setup) -> Result<Report, FloodError> {
 }
 
 /// What happened between the warm-up and the end.
+#[derive(Default)]
 struct Window {
     seconds: f64,
     accepted: u64,
     server_cpu: Option<Duration>,
     /// Of the server's time, as far as ticks tell.
     user_fraction: Option<f64>,
+    /// The server was ready to run, and its CPU was busy with others.
+    server_waited: Option<Duration>,
     client_cpu: Duration,
 }
 
@@ -191,6 +209,10 @@ impl Window {
         let per_share = cpu.as_nanos() as f64 / 1e3 / self.accepted.max(1) as f64;
         report.set_figure("server_cpu_us_per_share", per_share);
         report.set_figure("server_cpu_percent", 100.0 * cpu.as_secs_f64() / self.seconds);
+        if let Some(waited) = self.server_waited {
+            let percent = 100.0 * waited.as_secs_f64() / self.seconds;
+            report.set_figure("server_waited_percent", percent);
+        }
         if let Some(user) = self.user_fraction {
             report.set_figure("server_cpu_user_us_per_share", per_share * user);
         }
@@ -208,7 +230,9 @@ fn watch(args: &SharesArgs, setup: &Setup, shared: &Shared) -> Window {
         |seconds: f64| thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     pause(args.warm_up);
     shared.phase.store(MEASURED, Ordering::Relaxed);
+    let waited = || setup.pid.and_then(machine::waited);
     let meters = || (machine::nanoseconds(), accepted(), server_cpu(), own_cpu(), ticks());
+    let waited_before = waited();
     let start = meters();
     let mut left = args.seconds;
     while left > 0.0 {
@@ -234,6 +258,7 @@ fn watch(args: &SharesArgs, setup: &Setup, shared: &Shared) -> Window {
         accepted: end.1 - start.1,
         server_cpu: end.2.zip(start.2).map(|(end, start)| end.saturating_sub(start)),
         user_fraction,
+        server_waited: waited().zip(waited_before).map(|(end, start)| end.saturating_sub(start)),
         client_cpu: end.3.saturating_sub(start.3),
     }
 }
@@ -241,6 +266,7 @@ fn watch(args: &SharesArgs, setup: &Setup, shared: &Shared) -> Window {
 /// One thread's miners, from the first connection to the end.
 fn work(
     plan: FleetPlan,
+    patience: Duration,
     thread: usize,
     shared: &Shared,
     all_here: &Barrier,
@@ -251,6 +277,7 @@ fn work(
         Ok(fleet)
     });
     // Nobody is left waiting, whatever went wrong here.
+    shared.failed.fetch_or(arrived.is_err(), Ordering::Relaxed);
     all_here.wait();
     let mut fleet = arrived?;
     player.in_flight = plan.in_flight;
@@ -264,7 +291,7 @@ fn work(
             MEASURED => player.is_measured = true,
             _ => return Ok(player),
         }
-        fleet.turn(&mut player, TURN)?;
+        fleet.turn(&mut player, patience)?;
         shared.accepted[thread].store(player.accepted, Ordering::Relaxed);
     }
 }

@@ -38,6 +38,17 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Puts the calling thread, and what it starts from here on, before all ordinary programs of its
+/// CPU: those stand still while it computes. Threads of this kind take turns with each other.
+pub fn go_first() -> io::Result<()> {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads one parameter, which lives until the call has returned.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &lowest) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Asks the kernel to end this process when the thread that started it ends.
 pub fn end_with_parent() -> io::Result<()> {
     // SAFETY: an option and a signal number; nothing of this process is passed.
@@ -80,6 +91,19 @@ fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
         return Err(io::Error::last_os_error());
     }
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// The time the busiest thread of a process was ready to run and did not, because its CPU was busy
+/// with something else: how far a measurement was disturbed.
+pub fn waited(process: u32) -> Option<Duration> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let figures = threads.flatten().filter_map(|thread| {
+        // Time on the CPU, time waited for it, and how often (`sched-stats.rst`).
+        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let mut fields = schedstat.split_whitespace().map(str::parse::<u64>);
+        Some((fields.next()?.ok()?, fields.next()?.ok()?))
+    });
+    figures.max().map(|(_, waited)| Duration::from_nanos(waited))
 }
 
 /// User and system time of a process, in the ticks of `/proc/<pid>/stat`: coarse, for the split

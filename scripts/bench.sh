@@ -13,3 +13,5 @@ if compgen -G 'bench/benches/*.rs' >/dev/null; then
     cargo bench -p gopool-bench --benches
 fi
 "$built/gopool-flood" table --pool "$built/gopool" --yardstick "$built/gopool-yardstick" "$@"
+# The same three sizes each time: how cost grows, drawn in documentation/plots.
+"$built/gopool-flood" growth --pool "$built/gopool" --yardstick "$built/gopool-yardstick"

@@ -11,6 +11,7 @@ use super::bad::{self, BadArgs};
 use super::blocks::{self, BlocksArgs};
 use super::broadcast::{self, BroadcastArgs};
 use super::connect::{self, ConnectArgs};
+use super::growth::{self, GrowthArgs};
 use super::idle::{self, IdleArgs};
 use super::mixed::{self, MixedArgs};
 use super::report::{Report, progress};
@@ -37,6 +38,7 @@ enum Mode {
     Mixed(MixedArgs),
     Bad(BadArgs),
     Table(TableArgs),
+    Growth(GrowthArgs),
     Node(NodeArgs),
 }
 
@@ -75,6 +77,7 @@ impl Flood {
             Mode::Mixed(args) => (mixed::run(args)?, &args.common.json),
             Mode::Bad(args) => (bad::run(args)?, &args.common.json),
             Mode::Table(args) => return table::run(args),
+            Mode::Growth(args) => return growth::run(args),
             Mode::Node(args) => return run_node(args),
         };
         show(&report, json.as_ref())

@@ -8,6 +8,7 @@
 pub mod cli;
 
 // What a fleet is made of, and what is around it.
+pub mod apart;
 pub mod arrival;
 pub mod check;
 pub mod fleet;
@@ -29,6 +30,7 @@ pub mod bad;
 pub mod blocks;
 pub mod broadcast;
 pub mod connect;
+pub mod growth;
 pub mod idle;
 pub mod mixed;
 pub mod shares;

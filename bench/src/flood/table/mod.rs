@@ -5,17 +5,17 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
 
+use super::apart::{Bed, Side};
 use super::broadcast::median;
 use super::report::{progress, progress_end};
 use super::setup::FloodError;
 use record::Record;
-use rows::{Load, ROWS, Row, Side};
+use rows::{Load, ROWS, Row};
 
 /// Above this part of the time spent waiting for a CPU, figures say more of the neighbours.
 const DISTURBED_PERCENT: f64 = 5.0;
@@ -24,12 +24,8 @@ const DISTURBED_PERCENT: f64 = 5.0;
 /// bar it must pass and the last one that was recorded.
 #[derive(Args, Clone, Debug)]
 pub struct TableArgs {
-    /// The pool
-    #[arg(long, value_name = "PROGRAM", default_value = "target/release/gopool")]
-    pool: PathBuf,
-    /// The floor
-    #[arg(long, value_name = "PROGRAM", default_value = "target/release/gopool-yardstick")]
-    yardstick: PathBuf,
+    #[command(flatten)]
+    bed: Bed,
     /// Runs of each
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     runs: usize,
@@ -45,15 +41,6 @@ pub struct TableArgs {
     /// Keep the figures as a dated record
     #[arg(long)]
     record: bool,
-    /// The CPU of the servers
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    server_cpu: usize,
-    /// The CPU of load and node
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    client_cpu: usize,
-    /// Keep other programs off both CPUs during each run, which takes root
-    #[arg(long)]
-    go_first: bool,
     /// End with an error when a bar is missed
     #[arg(long)]
     strict: bool,
@@ -130,50 +117,17 @@ fn measure(args: &TableArgs, rows: &[&Row]) -> Result<Reports, FloodError> {
                     continue;
                 }
                 progress(&format!("{load:?}, {side:?}, run {number} of {}", args.runs));
-                let report = child(args, load, side, notify_bytes)?;
+                let mut arguments = load.arguments(args.seconds);
+                if let (Load::Broadcast, Side::Floor, Some(bytes)) = (load, side, notify_bytes) {
+                    arguments.extend(["--bytes".into(), format!("{bytes}")]);
+                }
+                let report = args.bed.measure(&arguments, side)?;
                 notify_bytes = report["notify_bytes"].as_u64().or(notify_bytes);
                 reports.entry((load, side)).or_default().push(report);
             }
         }
     }
     Ok(reports)
-}
-
-/// One run in a process of its own: none inherits the memory of another.
-fn child(
-    args: &TableArgs,
-    load: Load,
-    side: Side,
-    notify_bytes: Option<u64>,
-) -> Result<Value, FloodError> {
-    let file = tempfile::NamedTempFile::new()?;
-    let server = match side {
-        Side::Pool => &args.pool,
-        Side::Floor => &args.yardstick,
-    };
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(load.arguments(args.seconds)).arg("--spawn").arg(server);
-    command.arg("--json").arg(file.path());
-    command.args(["--server-cpu", &args.server_cpu.to_string()]);
-    command.args(["--client-cpu", &args.client_cpu.to_string()]);
-    if args.go_first {
-        command.arg("--go-first");
-    }
-    if let (Load::Broadcast, Side::Floor, Some(bytes)) = (load, side, notify_bytes) {
-        command.args(["--bytes", &bytes.to_string()]);
-    }
-    let output = command.stdin(Stdio::null()).stdout(Stdio::null()).output()?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(FloodError::Io(io::Error::other(format!("{load:?} against {side:?}: {said}"))));
-    }
-    read(file.path())
-}
-
-fn read(path: &Path) -> Result<Value, FloodError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| FloodError::File { path: path.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|error| FloodError::Io(io::Error::other(error)))
 }
 
 fn middle(reports: &Reports, row: &Row, side: Side) -> Option<f64> {

@@ -30,12 +30,6 @@ impl Load {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
-    Pool,
-    Floor,
-}
-
 /// What a figure must be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bar {

@@ -180,7 +180,7 @@ fn tell_disturbance(reports: &Reports) {
     if worst > DISTURBED_PERCENT {
         progress(&format!(
             "other programs were on these CPUs: a server waited for its own up to {worst:.0} % of \
-             the time. Rates and times are then too bad by about as much; compare the ratios.\n"
+             the time. Trust CPU and memory; rates and times, and their ratios, say little.\n"
         ));
     }
 }

@@ -83,7 +83,7 @@ const fn shares(connections: usize, in_flight: usize) -> Load {
     Load::Shares { connections, in_flight }
 }
 
-pub(super) const ROWS: [Row; 12] = [
+pub(super) const ROWS: [Row; 13] = [
     Row {
         name: "share_cpu_us_1000x1",
         title: "CPU per share, 1,000 × 1 (µs)",
@@ -110,6 +110,15 @@ pub(super) const ROWS: [Row; 12] = [
         scale: 1.0,
         has_floor: true,
         bar: Bar::AtLeast(220_000.0, 0.8),
+    },
+    Row {
+        name: "share_cpu_us_100x4",
+        title: "CPU per share, 100 × 4 (µs)",
+        load: shares(100, 4),
+        figure: "server_cpu_us_per_share",
+        scale: 1.0,
+        has_floor: true,
+        bar: Bar::None,
     },
     Row {
         name: "share_cpu_us_5000x1",

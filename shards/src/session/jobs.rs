@@ -10,7 +10,7 @@ use crate::work::base58;
 use crate::work::job::Job;
 
 use super::Payee;
-use super::seen::{Seen, ShareKey};
+use super::seen::Seen;
 
 /// One `mining.notify` as it was sent. The coinbase halves follow from these without fail: the
 /// job and the payee never change.
@@ -194,15 +194,14 @@ impl NotifiedJobs {
         }
     }
 
-    /// Remembers a share of the recent job `key` is for: whether it is new, and whether the job
-    /// can take another after it.
-    pub(super) fn remember(&mut self, key: ShareKey) -> (bool, bool) {
+    /// Remembers a share of a recent job by the hash of its header: whether it is new, and whether
+    /// the job can take another after it.
+    pub(super) fn remember(&mut self, sequence: u32, hash: &Hash) -> (bool, bool) {
         let first = self.recent.front().map_or(0, |oldest| oldest.sequence);
-        let index = key.sequence.wrapping_sub(first) as usize;
-        let Some(notified) = self.recent.get_mut(index) else {
+        let Some(notified) = self.recent.get_mut(sequence.wrapping_sub(first) as usize) else {
             return (true, true);
         };
-        let is_new = self.seen.insert(key);
+        let is_new = self.seen.insert(sequence, hash);
         notified.shares += u32::from(is_new);
         (is_new, notified.is_full())
     }

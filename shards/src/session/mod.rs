@@ -10,6 +10,7 @@ mod fields;
 mod handshake;
 mod hint;
 mod jobs;
+mod last_share;
 pub mod meter;
 pub mod notify;
 mod offences;
@@ -35,11 +36,11 @@ use directory::{Directory, Parked, Place};
 use explain::Explainer;
 pub use explain::Mistake;
 use jobs::NotifiedJobs;
+use last_share::LastShare;
 use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
-use submit::LastRoot;
 pub use submit::Submission;
 use vardiff::VarDiff;
 
@@ -134,7 +135,8 @@ pub struct Session {
     /// Adjusts the difficulty, once there is work.
     vardiff: Option<VarDiff>,
     accepted: u64,
-    last_root: Option<Box<LastRoot>>,
+    /// Boxed, for most connections never submit.
+    last_share: Option<Box<LastShare>>,
     /// A submission calls for new work once those judged with it have been answered.
     owes_notify: bool,
     explainer: Explainer,
@@ -162,7 +164,7 @@ impl Session {
             meter: Meter::new(now.elapsed),
             vardiff: None,
             accepted: 0,
-            last_root: None,
+            last_share: None,
             owes_notify: false,
             explainer: Explainer::default(),
         }

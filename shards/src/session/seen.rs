@@ -1,46 +1,58 @@
-//! Which shares have been submitted: exactly, for as long as their job can be named.
+//! Which shares have been submitted, for as long as their job can be named: by the hash of their
+//! header, which is another for every other share.
+
+use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashSet;
 
-use crate::limits::EXTRANONCE2_BYTES_MAX;
+use crate::sha256d::Hash;
 
-/// What makes a share unlike any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ShareKey {
-    /// Of the notify it answers.
-    pub(super) sequence: u32,
-    pub(super) extranonce2: [u8; EXTRANONCE2_BYTES_MAX],
-    pub(super) ntime: u32,
-    pub(super) nonce: u32,
-    /// The version that was hashed, so that its two spellings collide as they should.
-    pub(super) version: u32,
+/// A share of the notify `sequence`. Half of its hash is enough: no two have that in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ShareKey {
+    sequence: u32,
+    hash: [u32; 4],
 }
 
-impl ShareKey {
-    /// # Panics
-    /// When the extranonce2 is longer than a job may ask for.
-    pub(super) fn new(
-        sequence: u32,
-        extranonce2: &[u8],
-        ntime: u32,
-        nonce: u32,
-        version: u32,
-    ) -> Self {
-        let mut padded = [0; EXTRANONCE2_BYTES_MAX];
-        padded[..extranonce2.len()].copy_from_slice(extranonce2);
-        Self { sequence, extranonce2: padded, ntime, nonce, version }
+impl std::hash::Hash for ShareKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.hash[0]) << 32 | u64::from(self.hash[1]));
+    }
+}
+
+/// A hash is as random as a number gets: it is its own hash.
+#[derive(Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a share's key is one number");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 /// The shares of one connection. One set for all its jobs, so that what it has grown to serves the
 /// next ones too.
 #[derive(Debug, Default)]
-pub(super) struct Seen(HashSet<ShareKey>);
+pub(super) struct Seen(HashSet<ShareKey, BuildHasherDefault<OwnHash>>);
+
+/// Shares there is room for without asking whether so many still come.
+const ROOM_KEPT: usize = 1024;
 
 impl Seen {
-    /// Remembers a share; `false` when it was known.
-    pub(super) fn insert(&mut self, key: ShareKey) -> bool {
-        self.0.insert(key)
+    /// Remembers a share by its hash; `false` when it was known.
+    pub(super) fn insert(&mut self, sequence: u32, hash: &Hash) -> bool {
+        // The low half: the high end is zeros, the more the better the share.
+        let (words, _) = hash.as_chunks::<4>();
+        let hash = [0, 1, 2, 3].map(|word| u32::from_le_bytes(words[word]));
+        self.0.insert(ShareKey { sequence, hash })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,42 +68,30 @@ impl Seen {
     }
 }
 
-/// Shares there is room for without asking whether so many still come.
-const ROOM_KEPT: usize = 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sha256d::sha256d;
 
     #[test]
-    fn a_share_is_known_by_all_its_fields() {
-        let key = ShareKey { sequence: 1, extranonce2: [0; 16], ntime: 1, nonce: 2, version: 3 };
+    fn a_share_is_known_by_its_hash_and_its_job() {
         let mut seen = Seen::default();
-        assert!(seen.insert(key));
-        assert!(!seen.insert(key));
-        let mut extranonce2 = [0; 16];
-        extranonce2[15] = 1;
-        for other in [
-            ShareKey { sequence: 9, ..key },
-            ShareKey { extranonce2, ..key },
-            ShareKey { ntime: 9, ..key },
-            ShareKey { nonce: 9, ..key },
-            ShareKey { version: 9, ..key },
-        ] {
-            assert!(seen.insert(other));
-        }
+        let (one, other) = (sha256d(b"one"), sha256d(b"other"));
+        assert!(seen.insert(1, &one));
+        assert!(!seen.insert(1, &one));
+        assert!(seen.insert(2, &one) && seen.insert(1, &other));
     }
 
     #[test]
     fn only_the_shares_of_jobs_that_have_gone_are_forgotten() {
-        let key = |sequence, nonce| ShareKey::new(sequence, &[0; 4], 0, nonce, 0);
+        let hash = |nonce: u32| sha256d(&nonce.to_le_bytes());
         let mut seen = Seen::default();
         for nonce in 0..100_000 {
-            assert!(seen.insert(key(1 + nonce % 2, nonce)));
+            assert!(seen.insert(1 + nonce % 2, &hash(nonce)));
         }
         seen.forget_before(2);
         assert_eq!(seen.len(), 50_000);
-        assert!(seen.insert(key(1, 0)) && !seen.insert(key(2, 1)));
+        assert!(seen.insert(1, &hash(0)) && !seen.insert(2, &hash(1)));
         seen.forget_before(3);
         assert!(seen.len() == 0 && seen.0.capacity() <= ROOM_KEPT);
     }

@@ -22,7 +22,6 @@ use super::fields::{Fields, decode_extranonce2, hex_value};
 use super::hint::split_worker_name;
 use super::jobs::{Named, Notified};
 use super::meter::Outcome;
-use super::seen::ShareKey;
 use super::{Env, Next, Refusal, Session};
 
 /// A share that must be hashed to be judged. It is concluded before anything else happens to its
@@ -32,9 +31,9 @@ pub struct Submission {
     /// The request's id, to be echoed.
     id: SmallVec<[u8; 24]>,
     /// Number of the notify that it answers.
-    sequence: u32,
+    pub(super) sequence: u32,
     extranonce1: [u8; 4],
-    extranonce2: SmallVec<[u8; 8]>,
+    pub(super) extranonce2: SmallVec<[u8; 8]>,
     ntime: u32,
     nonce: u32,
     version: u32,
@@ -42,8 +41,8 @@ pub struct Submission {
     previous_difficulty: Option<f64>,
     /// What forbids it unless it is a block.
     policy: Option<Reject>,
-    /// Its job cannot take another one: the miner needs the next.
-    job_is_full: bool,
+    /// Its job takes shares, and remembers them.
+    is_remembered: bool,
 }
 
 impl Submission {
@@ -86,21 +85,6 @@ impl Submission {
             split: job.coinbase.split(&job.payout, &payee.script),
             coinbase,
         }
-    }
-}
-
-/// The merkle root of the last share. Between two extranonces a miner rolls nonce, time and
-/// version, which the root does not depend on.
-#[derive(Debug)]
-pub(super) struct LastRoot {
-    sequence: u32,
-    extranonce2: SmallVec<[u8; 8]>,
-    root: Hash,
-}
-
-impl LastRoot {
-    fn is_of(&self, submission: &Submission) -> bool {
-        self.sequence == submission.sequence && self.extranonce2 == submission.extranonce2
     }
 }
 
@@ -165,16 +149,6 @@ impl Session {
             self.rolling.resolve(job.version, job.version_mask, fields.version, rules);
         policy = policy.or(version_reject);
 
-        let mut job_is_full = false;
-        if is_remembered {
-            // A share seen before was hashed then: had it been a block, it would be known.
-            let key = ShareKey::new(sequence, &extranonce2, ntime, nonce, version);
-            let (is_new, is_full) = self.jobs.remember(key);
-            if !is_new && rules.check_duplicate {
-                return Err(policy.unwrap_or(Reject::Duplicate));
-            }
-            job_is_full = is_full;
-        }
         Ok(Submission {
             id: SmallVec::from_slice(id.as_bytes()),
             sequence,
@@ -185,7 +159,7 @@ impl Session {
             version,
             previous_difficulty: self.difficulty.previous(env.now.elapsed),
             policy,
-            job_is_full,
+            is_remembered,
         })
     }
 
@@ -193,11 +167,13 @@ impl Session {
     /// or the coinbase that is hashed, without witness, which is appended to `out`.
     pub fn leaf(&self, submission: &Submission, out: &mut Vec<u8>) -> (&Arc<Job>, Option<Hash>) {
         let notified = self.notified(submission);
-        let root = self.last_root.as_ref().filter(|last| last.is_of(submission));
-        if root.is_none() {
+        let root = self.last_share.as_ref().and_then(|last| last.root_of(submission));
+        let is_written = root.is_some()
+            || self.last_share.as_ref().is_some_and(|last| last.write_coinbase_of(submission, out));
+        if !is_written {
             submission.write_coinbase(notified, out);
         }
-        (&notified.job, root.map(|last| last.root))
+        (&notified.job, root)
     }
 
     fn notified(&self, submission: &Submission) -> &Notified {
@@ -224,18 +200,24 @@ impl Session {
         verdict: &Verdict,
         env: &mut Env<'_>,
     ) -> Option<Solved> {
-        self.remember_root(submission, verdict);
+        self.remember(submission, verdict);
         let notified = self.notified(submission);
         let assigned = notified.difficulty;
         let is_own = self.payee.as_ref().is_some_and(|own| Arc::ptr_eq(own, &notified.payee));
         let other = (!is_own).then(|| Arc::clone(&notified.payee));
         let is_new_block = verdict.is_block && self.jobs.found.remember(verdict.hash);
+        let (is_new, job_is_full) = match submission.is_remembered {
+            true => self.jobs.remember(submission.sequence, &verdict.hash),
+            false => (true, false),
+        };
+        let is_duplicate = !is_new && env.settings.shares.check_duplicate;
         let credit = if is_new_block {
             Ok(assigned)
-        } else if verdict.is_block {
-            Err(Reject::Duplicate)
-        } else if let Some(reject) = submission.policy {
+        } else if let Some(reject) = submission.policy.filter(|_| !verdict.is_block || is_duplicate)
+        {
             Err(reject)
+        } else if verdict.is_block || is_duplicate {
+            Err(Reject::Duplicate)
         } else if verdict.difficulty >= assigned * SHARE_TOLERANCE {
             Ok(assigned)
         } else {
@@ -267,24 +249,14 @@ impl Session {
         if credit.is_ok() && !is_new_block && self.adjust(When::Now, env) {
             self.owes_notify = true;
         }
-        self.owes_notify |= submission.job_is_full;
+        self.owes_notify |= job_is_full;
         is_new_block.then(|| submission.solved(self.notified(submission), verdict))
     }
 
-    fn remember_root(&mut self, submission: &Submission, verdict: &Verdict) {
-        if self.last_root.as_ref().is_some_and(|last| last.is_of(submission)) {
-            return;
-        }
-        let last = LastRoot {
-            sequence: submission.sequence,
-            extranonce2: submission.extranonce2.clone(),
-            root: verdict.merkle_root,
-        };
-        match &mut self.last_root {
-            Some(place) => **place = last,
-            // Boxed, for most connections never submit.
-            none => *none = Some(Box::new(last)),
-        }
+    fn remember(&mut self, submission: &Submission, verdict: &Verdict) {
+        let mut last = self.last_share.take().unwrap_or_default();
+        last.remember(submission, self.notified(submission), verdict);
+        self.last_share = Some(last);
     }
 
     /// All submissions that were judged together have been answered: work that they call for

@@ -24,7 +24,11 @@ impl<'a> Submit<'a> {
     /// (five or six strings), each once and in any order; ASCII without escapes. `None` says
     /// nothing about any other line.
     pub fn scan(line: &'a [u8]) -> Option<Self> {
-        let mut scanner = Scanner { line, at: 0 };
+        // All at once, which a CPU does faster than one by one.
+        if !line.iter().fold(true, |all, byte| all & is_plain(*byte)) {
+            return None;
+        }
+        let mut scanner = Scanner { text: std::str::from_utf8(line).ok()?, at: 0 };
         let (mut id, mut is_submit, mut params) = (None, false, None);
         scanner.expect(b'{')?;
         for member in 0..3 {
@@ -61,8 +65,9 @@ impl<'a> Submit<'a> {
     }
 }
 
+/// Walks over plain characters.
 struct Scanner<'a> {
-    line: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
@@ -70,7 +75,7 @@ impl<'a> Scanner<'a> {
     /// The next byte that is no blank.
     fn next(&mut self) -> Option<u8> {
         loop {
-            let byte = *self.line.get(self.at)?;
+            let byte = *self.text.as_bytes().get(self.at)?;
             self.at += 1;
             if byte != b' ' {
                 return Some(byte);
@@ -82,20 +87,17 @@ impl<'a> Scanner<'a> {
         (self.next()? == byte).then_some(())
     }
 
-    /// A string of plain characters, without its quotes.
+    /// A string, without its quotes.
     fn string(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         self.rest_of_string()
     }
 
     fn rest_of_string(&mut self) -> Option<&'a str> {
-        let rest = &self.line[self.at..];
-        let length = rest.iter().position(|byte| !is_plain(*byte))?;
-        if rest[length] != b'"' {
-            return None;
-        }
+        let rest = &self.text[self.at..];
+        let length = memchr::memchr(b'"', rest.as_bytes())?;
         self.at += length + 1;
-        text(&rest[..length])
+        Some(&rest[..length])
     }
 
     /// Five or six strings.
@@ -124,24 +126,19 @@ impl<'a> Scanner<'a> {
             }
             b'0' => {}
             b'1'..=b'9' => {
-                let rest = &self.line[self.at..];
+                let rest = &self.text.as_bytes()[self.at..];
                 self.at += rest.iter().position(|byte| !byte.is_ascii_digit())?;
             }
             _ => return None,
         }
-        let id = &self.line[start..self.at];
-        (id.len() <= REQUEST_ID_BYTES_MAX).then(|| text(id)).flatten()
+        let id = &self.text[start..self.at];
+        (id.len() <= REQUEST_ID_BYTES_MAX).then_some(id)
     }
 }
 
-/// Whether a byte stands for itself in a JSON string.
+/// Whether a byte stands for itself wherever it is in a line.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
-}
-
-/// What has been found to be ASCII.
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
+    matches!(byte, b' '..=b'~') && byte != b'\\'
 }
 
 #[cfg(test)]

@@ -25,8 +25,6 @@ use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 /// Requests handed to the kernel at a time, and completions it may be ahead by.
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
-/// Completions taken in one turn: others wait no longer than these take.
-const TURN_EVENTS_MAX: usize = 512;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 /// Marks the requests of [`Ring::ready`]; receives carry descriptor and token.
@@ -100,7 +98,7 @@ impl Ring {
 
     /// Has everything that comes on `socket` reported under `token`, until [`Event::Ended`]. The
     /// socket must be blocking: a non-blocking one fails at once instead of waiting. Takes effect
-    /// with the next [`Self::submit`] or [`Self::turn`].
+    /// with the next [`Self::submit`] or [`Self::take`].
     pub(super) fn receive(&self, socket: RawFd, token: u32) -> io::Result<()> {
         self.inner.borrow_mut().receive(socket, token)
     }
@@ -129,11 +127,15 @@ impl Ring {
         .await
     }
 
-    /// Takes what has happened, in the order in which it did; how much that was. No more than a
-    /// bounded number at a time. `on_event` may use the ring, but not take another turn.
-    pub(super) fn turn(&self, mut on_event: impl FnMut(Event<'_>)) -> io::Result<usize> {
+    /// Takes what has happened, in the order in which it did, at most so much; how much that was.
+    /// `on_event` may use the ring, but not take from it.
+    pub(super) fn take(
+        &self,
+        count_max: usize,
+        mut on_event: impl FnMut(Event<'_>),
+    ) -> io::Result<usize> {
         let mut taken = self.taken.take();
-        self.inner.borrow_mut().take(&mut taken)?;
+        self.inner.borrow_mut().take(count_max, &mut taken)?;
         let count = taken.len();
         for entry in taken.drain(..) {
             if entry.user_data() & READY == READY {
@@ -182,7 +184,7 @@ impl Ring {
                     self.receive(socket, token)?;
                 }
             }
-            // The pool was empty: there is room again after this turn.
+            // The pool was empty: there is room again once this has been taken.
             Err(_) if entry.result() == -libc::ENOBUFS => self.receive(socket, token)?,
             _ => on_event(Event::Ended(token)),
         }
@@ -207,12 +209,12 @@ impl Inner {
         }
     }
 
-    fn take(&mut self, taken: &mut Vec<cqueue::Entry>) -> io::Result<()> {
+    fn take(&mut self, count_max: usize, taken: &mut Vec<cqueue::Entry>) -> io::Result<()> {
         let to_submit = self.uring.submission().len() as u32;
         // SAFETY: the call gets no argument beyond its flags.
         let entered = unsafe { self.uring.submitter().enter::<()>(to_submit, 0, GET_EVENTS, None) };
         entered.map(drop).or_else(busy_is_fine)?;
-        taken.extend(self.uring.completion().take(TURN_EVENTS_MAX));
+        taken.extend(self.uring.completion().take(count_max));
         Ok(())
     }
 }

@@ -16,14 +16,18 @@ const SOLVED_RETRY: Duration = Duration::from_millis(1);
 /// How long a ring that fails is left alone.
 const RING_RETRY: Duration = Duration::from_millis(100);
 
+/// Things taken before the shard's other tasks get their turn.
+const TAKEN_AT_ONCE_MAX: usize = 256;
+
 /// Takes turns until the task is cancelled.
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
-        let taken = match take(&shard) {
-            Ok(0) => shard.ring.wait().await.map(|()| 0),
-            taken => taken,
+        let rested = match shard.at_once(|| take(&shard)) {
+            Ok(More::MayBeThere) => Ok(()),
+            Ok(More::IsNot) => shard.ring.wait().await,
+            Err(error) => Err(error),
         };
-        if let Err(error) = taken {
+        if let Err(error) = rested {
             error!(shard = shard.id, %error, "the ring of the miners' sockets failed");
             sleep(RING_RETRY).await;
         }
@@ -32,27 +36,43 @@ pub(super) async fn run(shard: Rc<Shard>) {
     }
 }
 
-/// One turn: how much has happened.
-fn take(shard: &Rc<Shard>) -> std::io::Result<usize> {
-    shard.at_once(|| {
-        let taken = shard.ring.turn(|event| match event {
-            Event::Received(token, bytes) => {
-                if let Some(connection) = shard.connection(token) {
-                    serve::on_received(shard, &connection, bytes);
-                    if shard.judge.borrow().has_enough() {
-                        shard.judge();
-                    }
+enum More {
+    MayBeThere,
+    IsNot,
+}
+
+/// One turn: what has come, until nothing has, and the answers to it. Whole batches are judged as
+/// soon as they are there, and what is left over at the end.
+fn take(shard: &Rc<Shard>) -> std::io::Result<More> {
+    let mut left = TAKEN_AT_ONCE_MAX;
+    let taken = loop {
+        match shard.ring.take(left, |event| on_event(shard, event)) {
+            Ok(0) => break Ok(More::IsNot),
+            Ok(taken) if taken == left => break Ok(More::MayBeThere),
+            Ok(taken) => left -= taken,
+            Err(error) => break Err(error),
+        }
+    };
+    shard.judge();
+    taken
+}
+
+fn on_event(shard: &Rc<Shard>, event: Event<'_>) {
+    match event {
+        Event::Received(token, bytes) => {
+            if let Some(connection) = shard.connection(token) {
+                serve::on_received(shard, &connection, bytes);
+                if shard.judge.borrow().has_enough() {
+                    shard.judge();
                 }
             }
-            Event::Ended(token) => {
-                if let Some(connection) = shard.connection(token) {
-                    serve::on_ended(shard, &connection);
-                }
+        }
+        Event::Ended(token) => {
+            if let Some(connection) = shard.connection(token) {
+                serve::on_ended(shard, &connection);
             }
-        });
-        shard.judge();
-        taken
-    })
+        }
+    }
 }
 
 /// A block waits for control's queue: nothing found is ever dropped.

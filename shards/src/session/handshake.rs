@@ -272,7 +272,7 @@ impl Session {
         let named = request.params.string(0);
         let job = match &named {
             Some(id) => match self.jobs.find(id.trim()) {
-                Some(Found::Recent(notified)) => Some(&notified.job),
+                Some(Found::Recent { notified, .. }) => Some(&notified.job),
                 Some(Found::Late(notified)) => Some(&notified.job),
                 None => None,
             },

@@ -22,14 +22,12 @@ pub(super) struct Notified {
     pub(super) difficulty: f64,
     /// Number of the notify on its connection, from 1.
     pub(super) sequence: u32,
-    /// Shares remembered for it.
-    shares: u32,
 }
 
 impl Notified {
     pub(super) fn new(job: &Arc<Job>, payee: &Arc<Payee>, sequence: u32, difficulty: f64) -> Self {
         let (job, payee) = (Arc::clone(job), Arc::clone(payee));
-        Self { job, payee, difficulty, sequence, shares: 0 }
+        Self { job, payee, difficulty, sequence }
     }
 
     /// `<pool job>-<notify>`, both in base 58 (`stratum.md` §5.3).
@@ -39,13 +37,27 @@ impl Notified {
         base58::write_counter(out, u64::from(self.sequence) - 1);
     }
 
-    /// It has had as many shares as can be remembered.
-    fn is_full(&self) -> bool {
-        self.shares as usize >= crate::limits::SEEN_PER_JOB_MAX
-    }
-
     fn has_id(&self, (job, sequence): (u64, u64)) -> bool {
         self.job.id == job && u64::from(self.sequence) == sequence
+    }
+}
+
+/// A job that takes shares, and those it has had.
+#[derive(Debug)]
+struct RecentJob {
+    notified: Notified,
+    /// None before the first.
+    seen: Option<Box<Seen>>,
+}
+
+impl RecentJob {
+    fn shares(&self) -> usize {
+        self.seen.as_ref().map_or(0, |seen| seen.len())
+    }
+
+    /// It has had as many as can be remembered.
+    fn is_full(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.is_full())
     }
 }
 
@@ -57,8 +69,8 @@ fn parse_id(id: &str) -> Option<(u64, u64)> {
 
 /// A job that a submission names.
 pub(super) enum Found<'a> {
-    /// It takes shares.
-    Recent(&'a Notified),
+    /// It takes shares, if there is room for one more.
+    Recent { notified: &'a Notified, is_full: bool },
     /// It takes a block only: its height is still being mined, but it has left the window.
     Late(&'a Notified),
 }
@@ -94,11 +106,11 @@ impl FoundBlocks {
 #[derive(Debug, Default)]
 pub(super) struct NotifiedJobs {
     /// Oldest first, at most [`RECENT_JOBS_MAX`]; their sequences follow each other.
-    recent: VecDeque<Notified>,
+    recent: VecDeque<RecentJob>,
     /// Older ones of the current tip.
     late: VecDeque<Notified>,
-    /// Shares of the recent ones.
-    seen: Seen,
+    /// The set of a job that has gone, for the next.
+    spare: Option<Box<Seen>>,
     /// Blocks found for any of them.
     pub(super) found: FoundBlocks,
     sequence: u32,
@@ -123,40 +135,36 @@ impl NotifiedJobs {
             let room = (self.recent.len().max(1)).min(RECENT_JOBS_MAX - self.recent.len());
             self.recent.reserve_exact(room);
         }
-        self.recent.push_back(Notified::new(job, payee, self.sequence, difficulty));
-        self.recent.back().expect("just pushed")
+        let notified = Notified::new(job, payee, self.sequence, difficulty);
+        self.recent.push_back(RecentJob { notified, seen: None });
+        &self.recent.back().expect("just pushed").notified
     }
 
     /// Makes room for one more: the oldest take no more shares, but those of the tip a block.
     fn retire(&mut self, tip: &Job) {
         let mut shares_seen = self.shares_seen();
-        let mut retired = 0;
         while self.recent.len() >= RECENT_JOBS_MAX || shares_seen > SEEN_PER_SESSION_MAX {
             let Some(oldest) = self.recent.pop_front() else { break };
-            shares_seen -= oldest.shares as usize;
-            retired += oldest.shares;
-            if oldest.job.is_same_tip_as(tip) {
-                self.late.push_back(oldest);
+            shares_seen -= oldest.shares();
+            if oldest.notified.job.is_same_tip_as(tip) {
+                self.late.push_back(oldest.notified);
             }
-        }
-        if retired > 0 {
-            let first = self.recent.front().map_or(self.sequence, |oldest| oldest.sequence);
-            self.seen.forget_before(first);
+            self.spare = oldest.seen.and_then(Seen::emptied).or_else(|| self.spare.take());
         }
     }
 
     /// Shares remembered, for all jobs together.
     pub(super) fn shares_seen(&self) -> usize {
-        self.seen.len()
+        self.recent.iter().map(RecentJob::shares).sum()
     }
 
     pub(super) fn last(&self) -> Option<&Notified> {
-        self.recent.back()
+        self.recent.back().map(|recent| &recent.notified)
     }
 
     /// All jobs that take shares, oldest first.
     pub(super) fn recent(&self) -> impl Iterator<Item = &Notified> {
-        self.recent.iter()
+        self.recent.iter().map(|recent| &recent.notified)
     }
 
     /// The job that a submission means by `id`, under the rule of freshness (`stratum.md` §6.5).
@@ -168,7 +176,7 @@ impl NotifiedJobs {
             return falls_back.then_some(named);
         };
         let (notified, is_remembered) = match found {
-            Found::Recent(recent) => (recent, !recent.is_full()),
+            Found::Recent { notified, is_full } => (notified, !is_full),
             Found::Late(notified) => (notified, false),
         };
         let is_old =
@@ -179,17 +187,17 @@ impl NotifiedJobs {
 
     pub(super) fn find(&self, id: &str) -> Option<Found<'_>> {
         let id = parse_id(id)?;
-        if let Some(recent) = self.recent.iter().rev().find(|recent| recent.has_id(id)) {
-            return Some(Found::Recent(recent));
+        if let Some(recent) = self.recent.iter().rev().find(|recent| recent.notified.has_id(id)) {
+            return Some(Found::Recent { notified: &recent.notified, is_full: recent.is_full() });
         }
         self.late.iter().find(|notified| notified.has_id(id)).map(Found::Late)
     }
 
     /// The notify of this number, while it takes shares or blocks.
     pub(super) fn get(&self, sequence: u32) -> Option<&Notified> {
-        let first = self.recent.front()?.sequence;
+        let first = self.recent.front()?.notified.sequence;
         match sequence.checked_sub(first) {
-            Some(index) => self.recent.get(index as usize),
+            Some(index) => self.recent.get(index as usize).map(|recent| &recent.notified),
             None => self.late.iter().find(|notified| notified.sequence == sequence),
         }
     }
@@ -197,15 +205,15 @@ impl NotifiedJobs {
     /// Remembers a share of a recent job by the hash of its header: whether it is new, and whether
     /// the job can take another after it.
     pub(super) fn remember(&mut self, sequence: u32, hash: &Hash) -> (bool, bool) {
-        let first = self.recent.front().map_or(0, |oldest| oldest.sequence);
-        let Some(notified) = self.recent.get_mut(sequence.wrapping_sub(first) as usize) else {
+        let first = self.recent.front().map_or(0, |oldest| oldest.notified.sequence);
+        let Some(recent) = self.recent.get_mut(sequence.wrapping_sub(first) as usize) else {
             return (true, true);
         };
-        let is_new = self.seen.insert(sequence, hash);
-        notified.shares += u32::from(is_new);
-        (is_new, notified.is_full())
+        let seen = recent.seen.get_or_insert_with(|| self.spare.take().unwrap_or_default());
+        (seen.insert(hash), seen.is_full())
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +226,7 @@ mod tests {
     #[track_caller]
     fn check(jobs: &mut NotifiedJobs, id: &str, expected: &str) {
         let found = match jobs.find(id) {
-            Some(Found::Recent(_)) => "recent",
+            Some(Found::Recent { .. }) => "recent",
             Some(Found::Late(_)) => "late",
             None => "unknown",
         };

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_lite::FutureExt;
 use glommio::timer::sleep;
-use socket2::SockRef;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 use crate::admission::Admitted;
 use crate::admission::reconnect::Visit;
@@ -152,10 +153,9 @@ impl Connection {
 
     /// How many bytes the socket took without waiting.
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        match SockRef::from(&self.stream).send_with_flags(bytes, flags) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result,
+        match send(&self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN) => Ok(0),
+            result => result.map_err(io::Error::from),
         }
     }
 

@@ -1,62 +1,81 @@
 //! Which shares of one job have been submitted, for as long as it can be named: by the hash of
 //! their header, which is another for every other share.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashSet;
-
 use crate::limits::SEEN_PER_JOB_MAX;
 use crate::sha256d::Hash;
 
-/// A part of a hash is as random as a number gets: it is its own hash.
-#[derive(Default)]
-struct OwnHash(u64);
-
-impl Hasher for OwnHash {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a share's key is one number");
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// The shares of one job, each by 63 bits of its hash. Of 10^14 new ones, one would be taken for
+/// another; a block is not, for it is known by all of its hash.
+///
+/// With thousands of miners no table of one is in the CPU's cache. A hash is as random as a number
+/// gets, so it says by itself where it belongs, and looking there is one access to memory; a
+/// general table needs two.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// A power of two of them, or none; zero where nothing is.
+    slots: Vec<u64>,
+    count: usize,
 }
 
-/// The shares of one job, each by 64 bits of its hash. Of 10^14 new ones, one would be taken for
-/// another; a block is not, for it is known by all of its hash.
-#[derive(Debug, Default)]
-pub(super) struct Seen(HashSet<u64, BuildHasherDefault<OwnHash>>);
-
-/// Shares that there is room for in a set that is used again, whether so many came or not.
-const ROOM_KEPT: usize = 1024;
+/// Slots of the smallest table: one line of the cache.
+const SLOTS_MIN: usize = 8;
+/// Slots that are kept in a table that is used again, whether so many were needed or not.
+const SLOTS_KEPT: usize = 1024;
 
 impl Seen {
     /// Remembers a share by its hash; `false` when it was known.
     pub(super) fn insert(&mut self, hash: &Hash) -> bool {
-        // From the end that is not all zeros in a good share.
+        if 4 * (self.count + 1) > 3 * self.slots.len() {
+            self.grow();
+        }
+        // From the end that is not all zeros in a good share; never zero itself.
         let (words, _) = hash.as_chunks::<8>();
-        self.0.insert(u64::from_le_bytes(words[0]))
+        let is_new = put(&mut self.slots, u64::from_le_bytes(words[0]) | 1);
+        self.count += usize::from(is_new);
+        is_new
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.count
+    }
+
+    fn grow(&mut self) {
+        let mut larger = vec![0; (2 * self.slots.len()).max(SLOTS_MIN)];
+        for key in self.slots.iter().filter(|key| **key != 0) {
+            put(&mut larger, *key);
+        }
+        self.slots = larger;
     }
 
     /// It has all it can hold without forgetting: the job must not take another share.
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= SEEN_PER_JOB_MAX
+        self.count >= SEEN_PER_JOB_MAX
     }
 
     /// Empty, with its room for the next job; after a flood without.
     pub(super) fn emptied(mut self: Box<Self>) -> Option<Box<Self>> {
-        let is_worth_keeping = self.0.capacity() <= ROOM_KEPT.max(16 * self.0.len());
-        self.0.clear();
+        let is_worth_keeping = self.slots.len() <= SLOTS_KEPT.max(16 * self.count);
+        self.slots.fill(0);
+        self.count = 0;
         is_worth_keeping.then_some(self)
     }
+}
+
+/// Puts a key where it belongs, or where the next free slot is; `false` when it is there already.
+/// At least one slot is free.
+fn put(slots: &mut [u64], key: u64) -> bool {
+    let mask = slots.len() - 1;
+    // The lowest bit is the same in all.
+    let mut index = (key >> 1) as usize & mask;
+    loop {
+        match slots[index] {
+            0 => break,
+            found if found == key => return false,
+            _ => index = (index + 1) & mask,
+        }
+    }
+    slots[index] = key;
+    true
 }
 
 #[cfg(test)]
@@ -86,7 +105,7 @@ mod tests {
             seen.insert(&hash(nonce));
         }
         let mut again = seen.emptied().expect("about as much room as was needed");
-        assert!(again.len() == 0 && again.0.capacity() >= 5000);
+        assert!(again.len() == 0 && again.slots.len() >= 5000);
         assert!(again.insert(&hash(0)));
         assert!(again.emptied().is_none(), "the flood is over");
     }

@@ -102,6 +102,8 @@ pub struct FeedFigures {
     pub zmq_reconnects: u64,
     pub last_raw_block_at: Option<SystemTime>,
     pub last_raw_block_bytes: usize,
+    /// From when the pool could first know of the last job's template until the job was out.
+    pub last_job_delay: Option<Duration>,
     pub tip: Option<TipFigures>,
 }
 

@@ -132,7 +132,7 @@ fn job(levels: usize) -> Job {
         coinbase_value: 312_500_000,
         coinbase_flags: vec![],
         witness_commitment: vec![0x6a],
-        transactions: Arc::new([]),
+        transactions: Default::default(),
         version_bits_fixed: 0,
     };
     let payout = PayoutPolicy { pool_script: vec![0x51], fee_percent: 2.0, donation: None };

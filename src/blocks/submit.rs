@@ -66,7 +66,7 @@ pub(super) fn retry_delay(since: Duration) -> Duration {
 
 fn submit(rpc: &Rpc, hash: &str, block_hex: &str) -> Answer {
     let result: Result<Option<String>, NodeError> =
-        rpc.call_once("submitblock", json!([block_hex]), ATTEMPT_TIMEOUT);
+        rpc.submit_block(block_hex.len() as u64, &mut block_hex.as_bytes(), ATTEMPT_TIMEOUT);
     let answer = classify(result);
     match answer {
         // Refused, and yet it may be in the chain: by another way, or from an earlier attempt.
@@ -101,7 +101,7 @@ fn is_in_best_chain(rpc: &Rpc, hash: &str) -> bool {
         confirmations: i64,
     }
     let header: Result<Header, _> =
-        rpc.call_once("getblockheader", json!([hash, true]), CONFIRM_TIMEOUT);
+        rpc.call_once("getblockheader", &json!([hash, true]), CONFIRM_TIMEOUT);
     header.is_ok_and(|header| header.confirmations >= 1)
 }
 

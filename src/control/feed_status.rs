@@ -47,6 +47,11 @@ impl FeedStatus {
         }
     }
 
+    /// Miners have a new job, `after` the pool could first know of it.
+    pub(super) fn new_work(&mut self, after: Duration) {
+        self.figures.last_job_delay = Some(after);
+    }
+
     pub(super) fn tip(&mut self, tip: TipFigures) {
         self.figures.tip = Some(tip);
     }

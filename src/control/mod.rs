@@ -17,12 +17,12 @@ use gopool_shards::admission::ban::Ban;
 use gopool_shards::executor::{ShardHandle, listen};
 use gopool_shards::link::{Downlink, Phase, Report, UplinkReceiver};
 use gopool_shards::work::address::Network;
-use gopool_shards::work::template::Template;
+use gopool_shards::work::job::Job;
 
 use crate::blocks::{BlockEvent, Blocks};
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::node::feed::{ChainInfo, NodeEvent};
+use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::rpc::Rpc;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled, StoreHandle};
@@ -166,7 +166,9 @@ impl Control {
     fn on_node(&mut self, event: NodeEvent) -> Option<Ended> {
         match event {
             NodeEvent::Chain(info) => return self.on_chain(&info),
-            NodeEvent::Template(template) => self.on_template(*template),
+            NodeEvent::Template(work) => self.on_template(work),
+            NodeEvent::Verified => self.work.verified(),
+            NodeEvent::Withdrawn(error) => self.on_withdrawn(error),
             NodeEvent::FeedError(text) => self.feed.failed(text),
             NodeEvent::Tip(tip) => self.feed.tip(tip),
             NodeEvent::RawBlock { arrived_at, bytes, tip } => {
@@ -238,22 +240,29 @@ impl Control {
         None
     }
 
-    fn on_template(&mut self, template: Template) {
+    fn on_template(&mut self, work: Work) {
         if self.is_wrong_chain {
             return;
         }
+        let Work { template, known_since, unverified } = work;
+        let updated = self.work.update(*template, unverified.is_none());
+        if let Ok(Some(job)) = &updated {
+            self.hand_out(job);
+        }
+        let elapsed = known_since.elapsed();
+        // Whoever waits for the miners to have their work may go on.
+        drop(unverified);
         self.feed.succeeded(self.rpc.label());
-        match self.work.update(template) {
+        match updated {
             Ok(Some(job)) => {
-                for shard in &self.shards {
-                    shard.downlink.send_job(Arc::clone(&job));
-                }
+                self.feed.new_work(elapsed);
                 self.open_listeners();
                 info!(
                     component = "feed",
                     job = job.id,
                     height = job.height,
                     transactions = job.transactions.len(),
+                    elapsed_ms = milliseconds(elapsed),
                     "new job"
                 );
             }
@@ -262,6 +271,24 @@ impl Control {
                 warn!(component = "feed", %error, "template cannot be mined");
                 self.feed.failed(error.to_string());
             }
+        }
+    }
+
+    /// The node's own words about a transaction were wrong, so that no block could be made of the
+    /// last job: miners get what they had before.
+    fn on_withdrawn(&mut self, error: String) {
+        error!(component = "feed", error, "the newest work is withdrawn");
+        self.feed.failed(error);
+        match self.work.withdraw() {
+            Ok(Some(job)) => self.hand_out(&job),
+            Ok(None) => {}
+            Err(error) => warn!(component = "feed", %error, "template cannot be mined"),
+        }
+    }
+
+    fn hand_out(&self, job: &Arc<Job>) {
+        for shard in &self.shards {
+            shard.downlink.send_job(Arc::clone(job));
         }
     }
 
@@ -390,6 +417,10 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         blocks_pending: 0,
         process: Default::default(),
     }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.2}", duration.as_secs_f64() * 1000.0)
 }
 
 fn block_figures(record: &FoundBlock, status: &'static str) -> BlockFigures {

@@ -20,6 +20,9 @@ pub(super) struct WorkBuilder {
     age_max: Duration,
     next_id: u64,
     current: Option<Current>,
+    /// What miners worked on before, while nobody has verified the transactions of what they work
+    /// on now.
+    fallback: Option<Template>,
 }
 
 struct Current {
@@ -37,6 +40,7 @@ impl WorkBuilder {
             age_max: config.settings.shares.ntime_forward_max / 2,
             next_id: 0,
             current: None,
+            fallback: None,
         }
     }
 
@@ -45,13 +49,35 @@ impl WorkBuilder {
     }
 
     /// A job, when the template is not the work that miners have already.
-    pub(super) fn update(&mut self, template: Template) -> Result<Option<Arc<Job>>, CoinbaseError> {
+    pub(super) fn update(
+        &mut self,
+        template: Template,
+        is_verified: bool,
+    ) -> Result<Option<Arc<Job>>, CoinbaseError> {
         if let Some(current) = &self.current
             && current.template.is_same_work_as(&template)
             && current.built.elapsed() < self.age_max
         {
             return Ok(None);
         }
+        let before = self.current.as_ref().map(|current| current.template.clone());
+        let job = self.build(template)?;
+        self.fallback = before.filter(|_| !is_verified);
+        Ok(Some(job))
+    }
+
+    /// The last template is what the node said. What it has replaced goes now and not with the next
+    /// one: thousands of transactions take their time, and that one may be in a hurry.
+    pub(super) fn verified(&mut self) {
+        self.fallback = None;
+    }
+
+    /// The last template was not what the node said: a job like those before it.
+    pub(super) fn withdraw(&mut self) -> Result<Option<Arc<Job>>, CoinbaseError> {
+        self.fallback.take().map(|template| self.build(template)).transpose()
+    }
+
+    fn build(&mut self, template: Template) -> Result<Arc<Job>, CoinbaseError> {
         let built_at = SystemTime::now();
         let stamp = JobStamp {
             id: self.next_id,
@@ -62,7 +88,7 @@ impl WorkBuilder {
         self.next_id += 1;
         self.current =
             Some(Current { template, job: Arc::clone(&job), built_at, built: Instant::now() });
-        Ok(Some(job))
+        Ok(job)
     }
 
     pub(super) fn figures(&self) -> Option<JobFigures> {

@@ -1,8 +1,15 @@
 //! Where templates come from: refreshes, on a signal or every thirty seconds, and the long poll
 //! (`mining.md` §2). Both run on threads of their own; what they find out goes to control.
+//!
+//! A new block makes both speak at about the same time: the node publishes its hash, on which a
+//! template is asked for at once, and it answers the long poll. Which is first is not known before,
+//! and work that is late costs more than a second answer, so neither waits for the node to answer the
+//! other: the first that is there is read and handed out, the second is read after it and finds its
+//! transactions known. Nothing is asked for when the long poll's answer is coming in already, or when
+//! the tip that was published is the one that miners work on.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::io::{self, Read};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,12 +18,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
+use gopool_shards::sha256d::Hash;
 use gopool_shards::work::address::Network;
-use gopool_shards::work::header::{display_hex, hash_from_display_hex};
-use gopool_shards::work::template::Template;
+use gopool_shards::work::header::display_hex;
 
+use super::event::{ChainInfo, NodeEvent, Trigger};
+use super::gate::{FeedError, Gate};
+use super::receive::{Received, Turn, Turns};
 use super::rpc::{NodeError, Rpc};
-use super::template::{RawTemplate, TemplateChecker, TemplateError};
 use super::zmq;
 use crate::snapshot::TipFigures;
 
@@ -34,59 +43,6 @@ const RETRY_DELAY_WITHOUT_JOB: Duration = Duration::from_secs(1);
 /// Signals to refresh that wait for the one running; more would say the same.
 const TRIGGER_QUEUE: usize = 4;
 
-/// Why a template is fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    NewBlock,
-    Refresh,
-}
-
-/// What control hears from the node.
-#[derive(Debug)]
-pub enum NodeEvent {
-    /// `getblockchaininfo.chain` and what the node knows of itself.
-    Chain(ChainInfo),
-    /// A sound template, not older than the one before.
-    Template(Box<Template>),
-    /// What kept the feed from getting one.
-    FeedError(String),
-    /// The newest block.
-    Tip(TipFigures),
-    RawBlock {
-        arrived_at: SystemTime,
-        bytes: usize,
-        tip: Option<TipFigures>,
-    },
-    Zmq {
-        address: String,
-        up: bool,
-    },
-}
-
-/// The part of `getblockchaininfo` that matters here.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ChainInfo {
-    pub chain: String,
-    pub blocks: u64,
-    pub headers: u64,
-    #[serde(rename = "initialblockdownload")]
-    pub is_initial_download: bool,
-}
-
-impl ChainInfo {
-    /// The network its name stands for. Source: `ChainTypeToString` in Core's
-    /// `src/util/chaintype.cpp`.
-    pub fn network(&self) -> Option<Network> {
-        match &*self.chain {
-            "main" | "mainnet" | "" => Some(Network::Mainnet),
-            "test" | "testnet" | "testnet3" | "testnet4" => Some(Network::Testnet),
-            "signet" => Some(Network::Signet),
-            "regtest" => Some(Network::Regtest),
-            _ => None,
-        }
-    }
-}
-
 /// What the feed is told when it starts.
 #[derive(Debug)]
 pub struct FeedPlan {
@@ -98,12 +54,13 @@ pub struct FeedPlan {
 pub fn spawn(plan: FeedPlan, rpc: Arc<Rpc>, events: Sender<NodeEvent>) -> io::Result<()> {
     let (triggers, signals) = bounded(TRIGGER_QUEUE);
     let feed = Arc::new(Feed {
-        rpc,
         rules: match plan.network {
             Network::Signet => json!(["segwit", "signet"]),
             _ => json!(["segwit"]),
         },
-        gate: Mutex::default(),
+        gate: Gate::new(Arc::clone(&rpc), events.clone()),
+        turns: Turns::default(),
+        rpc,
         events: events.clone(),
         triggers: triggers.clone(),
     });
@@ -119,27 +76,10 @@ pub fn spawn(plan: FeedPlan, rpc: Arc<Rpc>, events: Sender<NodeEvent>) -> io::Re
 struct Feed {
     rpc: Arc<Rpc>,
     rules: Value,
-    /// Templates pass one at a time, so control never sees an older one after a newer.
-    gate: Mutex<Gate>,
+    gate: Gate,
+    turns: Turns,
     events: Sender<NodeEvent>,
     triggers: Sender<Trigger>,
-}
-
-#[derive(Default)]
-struct Gate {
-    checker: TemplateChecker,
-    last: Option<Passed>,
-    /// How many have passed.
-    count: u64,
-    /// The node's disconnects when its chain was last asked for.
-    chain_known_at: Option<u64>,
-}
-
-/// What is remembered of the last template that passed.
-struct Passed {
-    prev_hash: [u8; 32],
-    height: u64,
-    curtime: u32,
 }
 
 /// Control has gone: the thread ends.
@@ -151,39 +91,55 @@ impl<T> From<SendError<T>> for PoolGone {
     }
 }
 
-/// Why a template did not pass.
-#[derive(Debug, thiserror::Error)]
-enum FeedError {
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    #[error("stale template: it builds on {found}, the newest block is {best}")]
-    Stale { found: String, best: String },
+/// What the refresh loop remembers from turn to turn.
+#[derive(Default)]
+struct Memory {
+    /// The node's disconnects when its chain was last asked for.
+    chain_known_at: Option<u64>,
+    /// The block whose header has been looked at.
+    known_tip: Option<Hash>,
 }
 
 impl Feed {
     fn refresh_loop(&self, signals: &Receiver<Trigger>) {
         let mut retry = RETRY_DELAY_FIRST;
         let mut wait = Duration::ZERO;
-        let mut known_tip = None;
+        let mut memory = Memory::default();
         loop {
-            match signals.recv_timeout(wait) {
-                // What has queued up meanwhile is answered by the same template.
-                Ok(_) => while signals.try_recv().is_ok() {},
-                Err(RecvTimeoutError::Timeout) => {}
+            let told_at = match signals.recv_timeout(wait) {
+                Ok(first) => {
+                    // What has queued up meanwhile is answered by the same template.
+                    let triggers: Vec<Trigger> =
+                        std::iter::once(first).chain(signals.try_iter()).collect();
+                    // One that is being read now may be the answer.
+                    drop(self.turns.take());
+                    if self.have_answered(&triggers) {
+                        debug!(component = "feed", "the new tip is known already");
+                        if memory.known_tip != self.gate.tip()
+                            && self.look_around(&mut memory).is_err()
+                        {
+                            return;
+                        }
+                        continue;
+                    }
+                    match first {
+                        Trigger::NewBlock { at, .. } => Some(at),
+                        Trigger::Refresh => None,
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
+            };
             let started = Instant::now();
-            let done = match self.refresh() {
+            let done = match self.refresh(told_at, &mut memory) {
                 Ok(()) => {
                     retry = RETRY_DELAY_FIRST;
                     wait = HEARTBEAT;
-                    self.look_around(&mut known_tip)
+                    self.look_around(&mut memory)
                 }
                 Err(error) => {
                     warn!(component = "feed", %error, "no template");
-                    let has_job = self.lock().last.is_some();
+                    let has_job = self.gate.tip().is_some();
                     wait = if has_job { retry } else { RETRY_DELAY_WITHOUT_JOB };
                     retry = (retry * 2).min(RETRY_DELAY_MAX);
                     self.events.send(NodeEvent::FeedError(error.to_string())).map_err(Into::into)
@@ -196,32 +152,50 @@ impl Feed {
         }
     }
 
+    /// Whether miners work on every block that `triggers` tell of.
+    fn have_answered(&self, triggers: &[Trigger]) -> bool {
+        let tip = self.gate.tip();
+        triggers.iter().all(|trigger| match trigger {
+            Trigger::NewBlock { hash, .. } => hash.is_some() && *hash == tip,
+            Trigger::Refresh => false,
+        })
+    }
+
     /// The chain first, whenever the node may be another than before: work of another chain must
     /// not reach a miner.
-    fn refresh(&self) -> Result<(), FeedError> {
+    fn refresh(&self, told_at: Option<Instant>, memory: &mut Memory) -> Result<(), FeedError> {
         let disconnects = self.rpc.disconnects();
-        if self.lock().chain_known_at != Some(disconnects) {
+        if memory.chain_known_at != Some(disconnects) {
             let info: ChainInfo = self.rpc.call("getblockchaininfo", &json!([]), REFRESH_BUDGET)?;
             let _ = self.events.send(NodeEvent::Chain(info));
-            self.lock().chain_known_at = Some(disconnects);
+            memory.chain_known_at = Some(disconnects);
         }
-        let asked_after = self.lock().count;
+        let asked = self.gate.asked(told_at);
         let request = json!([{"rules": self.rules, "capabilities": ["coinbase/append"]}]);
-        let raw = self.rpc.call("getblocktemplate", &request, REFRESH_BUDGET)?;
-        self.pass(raw, asked_after)
+        let read = |body: &mut dyn Read, id| self.receive(body, id);
+        let (received, turn) =
+            self.rpc.call_reading("getblocktemplate", &request, REFRESH_BUDGET, read)?;
+        self.gate.pass(received, turn.answer(), asked)
+    }
+
+    /// Reads an answer when it is its turn, which lasts until it has passed.
+    fn receive(&self, body: &mut dyn Read, id: u64) -> Result<(Received, Turn<'_>), NodeError> {
+        let mut turn = self.turns.take();
+        let received = turn.read(body, id)?;
+        Ok((received, turn))
     }
 
     /// What is nice to know, once the work is out.
-    fn look_around(&self, known_tip: &mut Option<[u8; 32]>) -> Result<(), PoolGone> {
-        if let Ok(info) = self.rpc.call_once("getblockchaininfo", json!([]), SHORT_CALL) {
+    fn look_around(&self, memory: &mut Memory) -> Result<(), PoolGone> {
+        if let Ok(info) = self.rpc.call_once("getblockchaininfo", &json!([]), SHORT_CALL) {
             self.events.send(NodeEvent::Chain(info))?;
         }
-        let tip = self.lock().last.as_ref().map(|passed| passed.prev_hash);
+        let tip = self.gate.tip();
         if let Some(hash) = tip
-            && *known_tip != tip
+            && memory.known_tip != tip
             && let Ok(figures) = self.header_figures(&display_hex(&hash))
         {
-            *known_tip = tip;
+            memory.known_tip = tip;
             self.events.send(NodeEvent::Tip(figures))?;
         }
         Ok(())
@@ -236,7 +210,7 @@ impl Feed {
             difficulty: f64,
         }
         let header: Header =
-            self.rpc.call_once("getblockheader", json!([hash, true]), SHORT_CALL)?;
+            self.rpc.call_once("getblockheader", &json!([hash, true]), SHORT_CALL)?;
         Ok(TipFigures {
             hash_hex: hash.to_owned(),
             height: header.height,
@@ -273,64 +247,28 @@ impl Feed {
         let mut request = json!({"rules": self.rules});
         let Some(id) = long_poll_id else {
             // What there is now is the refresh loop's business, which knows the chain.
-            let raw: RawTemplate =
-                self.rpc.call_once("getblocktemplate", json!([request]), REFRESH_BUDGET)?;
-            if raw.longpollid.is_empty() {
+            let read = |body: &mut dyn Read, id| self.receive(body, id);
+            let request = json!([request]);
+            let (received, _) =
+                self.rpc.call_reading("getblocktemplate", &request, REFRESH_BUDGET, read)?;
+            let id = received.raw.longpollid;
+            if id.is_empty() {
                 thread::sleep(HEARTBEAT);
             } else {
-                *long_poll_id = Some(raw.longpollid);
+                *long_poll_id = Some(id);
             }
             return Ok(());
         };
         request["longpollid"] = Value::from(id.as_str());
-        let asked_after = self.lock().count;
-        let raw: Option<RawTemplate> =
-            self.rpc.call_waiting("getblocktemplate", json!([request]), LONG_POLL_MAX)?;
-        let Some(raw) = raw else {
+        let asked = self.gate.asked(None);
+        let read = |body: &mut dyn Read, id| self.receive(body, id);
+        let answer =
+            self.rpc.wait_reading("getblocktemplate", &json!([request]), LONG_POLL_MAX, read)?;
+        let Some((received, turn)) = answer else {
             return Ok(());
         };
-        *long_poll_id = (!raw.longpollid.is_empty()).then(|| raw.longpollid.clone());
-        self.pass(raw, asked_after)
-    }
-
-    /// Checks a template and hands it on, unless something newer has passed already. It was asked
-    /// for when `asked_after` had.
-    fn pass(&self, raw: RawTemplate, asked_after: u64) -> Result<(), FeedError> {
-        let mut gate = self.lock();
-        let template = gate.checker.check(raw)?;
-        if let Some(last) = &gate.last {
-            let is_overtaken = gate.count != asked_after;
-            if last.prev_hash == template.prev_hash {
-                if is_overtaken && template.curtime < last.curtime {
-                    return Ok(());
-                }
-            } else if template.height <= last.height {
-                // Not simply the next block: a reorganisation, or an answer that is late.
-                match self.confirm_tip(&template) {
-                    Err(FeedError::Stale { .. }) if is_overtaken => return Ok(()),
-                    confirmed => confirmed?,
-                }
-            }
-        }
-        gate.count += 1;
-        gate.last = Some(Passed {
-            prev_hash: template.prev_hash,
-            height: template.height,
-            curtime: template.curtime,
-        });
-        let _ = self.events.send(NodeEvent::Template(Box::new(template)));
-        Ok(())
-    }
-
-    fn confirm_tip(&self, template: &Template) -> Result<(), FeedError> {
-        let best: String = self.rpc.call_once("getbestblockhash", json!([]), SHORT_CALL)?;
-        if hash_from_display_hex(&best) == Some(template.prev_hash) {
-            return Ok(());
-        }
-        Err(FeedError::Stale { found: display_hex(&template.prev_hash), best })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Gate> {
-        self.gate.lock().expect("no code panics while it holds this")
+        let id = &received.raw.longpollid;
+        *long_poll_id = (!id.is_empty()).then(|| id.clone());
+        self.gate.pass(received, turn.answer(), asked)
     }
 }

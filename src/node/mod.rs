@@ -1,8 +1,16 @@
 //! bitcoind: what it says and what is said to it.
 
-pub mod cookie;
+pub mod event;
 pub mod feed;
-mod rawblock;
-pub mod rpc;
+mod gate;
+mod receive;
+mod scan;
 mod template;
+mod transactions;
+
+pub mod cookie;
+mod exchange;
+pub mod rpc;
+
+mod rawblock;
 pub mod zmq;

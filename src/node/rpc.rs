@@ -1,74 +1,33 @@
-//! JSON-RPC to bitcoind over HTTP (`mining.md` §1).
+//! Calls to bitcoind: how often they are tried, and what their failures say of its health
+//! (`mining.md` §1.3, §1.4).
 
+use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 use ureq::Agent;
 
-use crate::node::cookie::Auth;
+use super::cookie::Auth;
+pub use super::exchange::NodeError;
+use super::exchange::{Endpoint, Params, endpoint_label, new_agent, read_result};
 use crate::snapshot::RpcFigures;
 
-/// Largest answer that is read. A template of a full block is about 10 MB of JSON.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// bitcoind closes idle connections after thirty seconds; ours are given up before.
-const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(25);
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
-
-/// `RPC_IN_WARMUP` of Core's `src/rpc/protocol.h`.
-const CODE_WARMING_UP: i64 = -28;
-
-/// A failed conversation with bitcoind: the caller branches on the variant, the operator reads
-/// the text. No text holds credentials.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum NodeError {
-    /// No answer in the time it was given.
-    #[error("bitcoind did not answer {method} in time")]
-    Timeout { method: &'static str },
-    /// Away, or answering nothing useful.
-    #[error("bitcoind did not answer {method}: {reason}")]
-    Unavailable { method: &'static str, reason: String },
-    #[error("bitcoind refused the credentials for {method} (HTTP 401)")]
-    Unauthorized { method: &'static str },
-    #[error("bitcoind answered {method} with HTTP status {status}")]
-    Status { method: &'static str, status: u16 },
-    /// It answered and refused: asking again changes nothing, unless it is still warming up.
-    #[error("bitcoind refused {method}: {message} (code {code})")]
-    Refused { method: &'static str, code: i64, message: String },
-    #[error("bitcoind's answer to {method} cannot be read: {reason}")]
-    Undecodable { method: &'static str, reason: String },
-}
-
-impl NodeError {
-    /// Whether the same call may succeed later without anybody changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Timeout { .. } | Self::Unavailable { .. } | Self::Unauthorized { .. } => true,
-            Self::Status { status, .. } => *status >= 500,
-            Self::Refused { code, .. } => *code == CODE_WARMING_UP,
-            Self::Undecodable { .. } => false,
-        }
-    }
-
-    fn is_connectivity_loss(&self) -> bool {
-        self.is_retryable() && !matches!(self, Self::Refused { .. })
-    }
-}
+/// For the call that keeps a connection warm: it is made by a thread that a block may need.
+const WARMING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A client of one bitcoind. Its calls block; share it between threads.
 #[derive(Debug)]
 pub struct Rpc {
+    endpoint: Endpoint,
     agent: Agent,
-    url: String,
+    /// Has connections of its own, so that one is free when a block has been found.
+    block_agent: Agent,
     label: String,
-    auth: Auth,
-    next_id: AtomicU64,
     health: Mutex<Health>,
 }
 
@@ -79,40 +38,18 @@ struct Health {
     figures: RpcFigures,
 }
 
-#[derive(Deserialize)]
-struct Answer<T> {
-    result: Option<T>,
-    error: Option<RpcError>,
-    id: Value,
-}
-
-#[derive(Deserialize)]
-struct RpcError {
-    code: i64,
-    message: String,
-}
-
 impl Rpc {
     pub fn new(url: &str, auth: Auth) -> Self {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .max_idle_age(IDLE_CONNECTION_MAX)
-            // The node is where the configuration says, whatever the environment's proxy is for.
-            .proxy(None)
-            .build()
-            .into();
         let label = endpoint_label(url);
         let health = Health {
             figures: RpcFigures { endpoint: label.clone(), ..RpcFigures::default() },
             ..Health::default()
         };
         Self {
-            agent,
-            url: url.to_owned(),
+            endpoint: Endpoint::new(url, auth),
+            agent: new_agent(),
+            block_agent: new_agent(),
             label,
-            auth,
-            next_id: AtomicU64::new(1),
             health: Mutex::new(health),
         }
     }
@@ -122,40 +59,73 @@ impl Rpc {
         &self.label
     }
 
-    pub fn auth(&self) -> &Auth {
-        &self.auth
-    }
-
     pub fn figures(&self) -> RpcFigures {
         let health = self.health();
         RpcFigures { healthy: health.connected && !health.unhealthy, ..health.figures.clone() }
+    }
+
+    /// How often the node has been lost: what was known of it before may not hold any more.
+    pub fn disconnects(&self) -> u64 {
+        self.health().figures.disconnects
     }
 
     /// One attempt, within `timeout`.
     pub fn call_once<T: DeserializeOwned>(
         &self,
         method: &'static str,
-        params: Value,
+        params: &Value,
         timeout: Duration,
     ) -> Result<T, NodeError> {
-        let started = Instant::now();
-        let result = self.exchange(method, params, timeout);
-        match &result {
-            Ok(_) => self.succeeded(method, Some(started.elapsed())),
-            Err(error) => self.failed(error),
+        let read = |body: &mut dyn Read, id| read_result(method, body, id);
+        self.attempt(&self.agent, method, Params::Json(params), timeout, read)
+    }
+
+    /// Attempts until one succeeds, one fails for good, or `budget` is spent; then the last real
+    /// error.
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &Value,
+        budget: Duration,
+    ) -> Result<T, NodeError> {
+        let read = |body: &mut dyn Read, id| read_result(method, body, id);
+        self.call_reading(method, params, budget, read)
+    }
+
+    /// Like [`Self::call`]; `read` takes the answer from the wire, and is told the id that it must
+    /// have.
+    pub(super) fn call_reading<T>(
+        &self,
+        method: &'static str,
+        params: &Value,
+        budget: Duration,
+        read: impl Fn(&mut dyn Read, u64) -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let deadline = Instant::now() + budget;
+        let mut delay = RETRY_DELAY_FIRST;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(RETRY_DELAY_FIRST);
+            match self.attempt(&self.agent, method, Params::Json(params), left, &read) {
+                Err(error) if error.is_retryable() && Instant::now() + delay < deadline => {
+                    debug!(component = "rpc", method, %error, "retrying");
+                    std::thread::sleep(delay);
+                    delay = (delay * 2).min(RETRY_DELAY_MAX);
+                }
+                result => return result,
+            }
         }
-        result
     }
 
     /// One call that the node answers when it has something to say. That it has not said anything
     /// within `patience` is no failure; how long it took says nothing of the node.
-    pub fn call_waiting<T: DeserializeOwned>(
+    pub(super) fn wait_reading<T>(
         &self,
         method: &'static str,
-        params: Value,
+        params: &Value,
         patience: Duration,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, NodeError>,
     ) -> Result<Option<T>, NodeError> {
-        match self.exchange(method, params, patience) {
+        match self.endpoint.ask(&self.agent, method, Params::Json(params), patience, read) {
             Ok(answer) => {
                 self.succeeded(method, None);
                 Ok(Some(answer))
@@ -168,96 +138,48 @@ impl Rpc {
         }
     }
 
-    /// How often the node has been lost: what was known of it before may not hold any more.
-    pub fn disconnects(&self) -> u64 {
-        self.health().figures.disconnects
-    }
-
-    /// Attempts until one succeeds, one fails for good, or `budget` is spent; then the last real
-    /// error.
-    pub fn call<T: DeserializeOwned>(
+    /// One attempt to hand in a block, whose `bytes` of hex leave as `hex` makes them.
+    pub fn submit_block(
         &self,
-        method: &'static str,
-        params: &Value,
-        budget: Duration,
-    ) -> Result<T, NodeError> {
-        let deadline = Instant::now() + budget;
-        let mut delay = RETRY_DELAY_FIRST;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let result = self.call_once(method, params.clone(), left.max(RETRY_DELAY_FIRST));
-            match result {
-                Err(error) if error.is_retryable() && Instant::now() + delay < deadline => {
-                    debug!(component = "rpc", method, %error, "retrying");
-                    std::thread::sleep(delay);
-                    delay = (delay * 2).min(RETRY_DELAY_MAX);
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn exchange<T: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        params: Value,
+        bytes: u64,
+        hex: &mut dyn Read,
         timeout: Duration,
+    ) -> Result<Option<String>, NodeError> {
+        let method = "submitblock";
+        let read = |body: &mut dyn Read, id| read_result(method, body, id);
+        let params = Params::Text { bytes, text: hex };
+        self.attempt(&self.block_agent, method, params, timeout, read)
+    }
+
+    /// Uses the connection on which blocks are handed in, or opens it: bitcoind closes one that has
+    /// been silent for thirty seconds, and opening one takes a round trip that a block should not
+    /// wait for. What comes of it is of no interest: the other calls see how the node is.
+    pub fn keep_block_connection(&self) {
+        let method = "uptime";
+        let read = |body: &mut dyn Read, id| read_result::<u64>(method, body, id);
+        let params = json!([]);
+        let params = Params::Json(&params);
+        let kept = self.endpoint.ask(&self.block_agent, method, params, WARMING_TIMEOUT, read);
+        if let Err(error) = kept {
+            debug!(component = "rpc", %error, "no connection for blocks");
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        agent: &Agent,
+        method: &'static str,
+        params: Params<'_>,
+        timeout: Duration,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, NodeError>,
     ) -> Result<T, NodeError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let body =
-            json!({"jsonrpc": "1.0", "id": id, "method": method, "params": params}).to_string();
-        let unavailable = |error: ureq::Error| match error {
-            ureq::Error::Timeout(_) => NodeError::Timeout { method },
-            error => {
-                NodeError::Unavailable { method, reason: without_credentials(&error.to_string()) }
-            }
-        };
-        let mut request = self
-            .agent
-            .post(&self.url)
-            .header("Content-Type", "application/json")
-            .config()
-            .timeout_global(Some(timeout))
-            .build();
-        if let Some(credentials) = self.auth.credentials() {
-            request = request.header("Authorization", basic_auth(&credentials));
+        let started = Instant::now();
+        let result = self.endpoint.ask(agent, method, params, timeout, read);
+        match &result {
+            Ok(_) => self.succeeded(method, Some(started.elapsed())),
+            Err(error) => self.failed(error),
         }
-        let mut response = request.send(&body).map_err(unavailable)?;
-        let status = response.status().as_u16();
-        let answer = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_vec()
-            .map_err(unavailable)?;
-        let undecodable =
-            |error: serde_json::Error| NodeError::Undecodable { method, reason: error.to_string() };
-        if status == 401 {
-            self.auth.refused();
-            return Err(NodeError::Unauthorized { method });
-        }
-        if status != 200 {
-            // Core reports its own errors with a status of 404 or 500 and a body as usual.
-            return Err(match serde_json::from_slice::<Answer<Value>>(&answer) {
-                Ok(Answer { error: Some(RpcError { code, message }), .. }) => {
-                    NodeError::Refused { method, code, message }
-                }
-                _ => NodeError::Status { method, status },
-            });
-        }
-        let answer: Answer<T> = serde_json::from_slice(&answer).map_err(undecodable)?;
-        if let Some(RpcError { code, message }) = answer.error {
-            return Err(NodeError::Refused { method, code, message });
-        }
-        if answer.id != id {
-            let reason = format!("it has id {}, {id} was asked for", answer.id);
-            return Err(NodeError::Undecodable { method, reason });
-        }
-        match answer.result {
-            Some(result) => Ok(result),
-            // `null` is a result of its own for types that have one.
-            None => serde_json::from_value(Value::Null).map_err(undecodable),
-        }
+        result
     }
 
     fn succeeded(&self, method: &'static str, took: Option<Duration>) {
@@ -303,65 +225,55 @@ impl Rpc {
     }
 }
 
-/// `host:port` of an URL, never its user and password.
-fn endpoint_label(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rsplit_once('@').map_or(authority, |(_, host)| host) {
-        "" => "(unknown)".to_owned(),
-        label => label.to_owned(),
-    }
-}
-
-/// An error's text may quote the URL it failed on.
-fn without_credentials(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        clean += before;
-        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
-        let authority = &after[..end.unwrap_or(after.len())];
-        rest = &after[authority.rfind('@').map_or(0, |at| at + 1)..];
-    }
-    clean + rest
-}
-
-fn basic_auth(credentials: &str) -> String {
-    use base64::Engine;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
 
-    #[test]
-    fn a_label_never_shows_credentials() {
-        for (url, label) in [
-            ("http://127.0.0.1:8332", "127.0.0.1:8332"),
-            ("http://user:pass@node:8332/wallet", "node:8332"),
-            ("http://u:p@ss@[::1]:8332", "[::1]:8332"),
-            ("", "(unknown)"),
-        ] {
-            assert_eq!(endpoint_label(url), label);
+    /// Head and body of the next request.
+    fn request(stream: &mut BufReader<TcpStream>) -> (String, String) {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(stream.read_line(&mut head).unwrap(), 0, "{head}");
         }
-        assert_eq!(
-            without_credentials("failed: http://u:p@host/x and https://a@b"),
-            "failed: http://host/x and https://b"
-        );
-        assert_eq!(without_credentials("connection refused"), "connection refused");
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    fn answer(stream: &mut BufReader<TcpStream>, id: u64) {
+        let body = format!(r#"{{"result":null,"error":null,"id":{id}}}"#);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.get_mut().write_all((head + &body).as_bytes()).unwrap();
     }
 
     #[test]
-    fn only_what_may_pass_is_retried() {
-        let method = "getblocktemplate";
-        let refused = |code| NodeError::Refused { method, code, message: String::new() };
-        assert!(refused(-28).is_retryable());
-        assert!(!refused(-28).is_connectivity_loss());
-        assert!(!refused(-10).is_retryable());
-        assert!(NodeError::Status { method, status: 503 }.is_connectivity_loss());
-        assert!(!NodeError::Status { method, status: 403 }.is_retryable());
-        assert!(NodeError::Unauthorized { method }.is_retryable());
+    fn a_block_leaves_as_it_is_made_on_the_connection_that_was_kept_warm() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hex = "0a".repeat(1 << 20);
+        let expected =
+            format!(r#"{{"jsonrpc":"1.0","id":2,"method":"submitblock","params":["{hex}"]}}"#);
+        let node = thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let (_, warming) = request(&mut stream);
+            assert!(warming.contains("uptime"));
+            answer(&mut stream, 1);
+            let (head, body) = request(&mut stream);
+            assert!(!head.contains("chunked"), "{head}");
+            assert!(body == expected, "{} bytes", body.len());
+            answer(&mut stream, 2);
+        });
+        let rpc = Rpc::new(&url, Auth::None);
+        rpc.keep_block_connection();
+        let taken = rpc.submit_block(hex.len() as u64, &mut hex.as_bytes(), Duration::from_secs(5));
+        assert_eq!(taken.unwrap(), None);
+        node.join().unwrap();
+        let figures = rpc.figures();
+        assert_eq!((figures.submit_count, figures.errors), (1, 0));
     }
 }

@@ -1,15 +1,15 @@
 //! `getblocktemplate`'s answer, as written and then checked (`mining.md` §3).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
-use gopool_shards::sha256d::Hash;
 use gopool_shards::work::header::hash_from_display_hex;
 use gopool_shards::work::target::Target;
 use gopool_shards::work::template::Template;
-use gopool_shards::work::transaction::{Transaction, TransactionError};
+use gopool_shards::work::transaction::TransactionError;
+
+use super::transactions::{Listed, Unread};
 
 /// The fields of BIP-0022, BIP-0023 and BIP-0145 that the pool needs; all others are ignored.
 #[derive(Debug, Default, Deserialize)]
@@ -17,7 +17,8 @@ use gopool_shards::work::transaction::{Transaction, TransactionError};
 pub struct RawTemplate {
     version: i32,
     previousblockhash: String,
-    transactions: Vec<RawTransaction>,
+    /// Empty when they were found while the answer came in.
+    pub(super) transactions: Vec<RawTransaction>,
     coinbaseaux: HashMap<String, String>,
     coinbasevalue: i64,
     pub longpollid: String,
@@ -35,10 +36,10 @@ pub struct RawTemplate {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct RawTransaction {
-    data: String,
-    txid: String,
-    hash: String,
+pub(super) struct RawTransaction {
+    pub(super) data: String,
+    pub(super) txid: String,
+    pub(super) hash: String,
 }
 
 /// Why a template cannot be mined; the current work stays.
@@ -54,107 +55,54 @@ pub enum TemplateError {
     WitnessCommitment,
 }
 
-/// Checks templates. Transactions are decoded and hashed once, for as long as they stay in the
-/// templates, and shared by all jobs that hold them.
-#[derive(Debug, Default)]
-pub struct TemplateChecker {
-    /// Of the last template, by what the node calls them.
-    known: HashMap<(String, String), Arc<Transaction>>,
-}
-
-impl TemplateChecker {
-    pub fn check(&mut self, raw: RawTemplate) -> Result<Template, TemplateError> {
-        let field = |field, found: &str, allowed| TemplateError::Field {
-            field,
-            found: if found.is_empty() { "missing".into() } else { found.into() },
-            allowed,
-        };
-        if raw.curtime == 0 {
-            return Err(field("curtime", "0", "a time"));
-        }
-        if raw.height == 0 {
-            return Err(field("height", "0", "the next block's"));
-        }
-        let coinbase_value = u64::try_from(raw.coinbasevalue)
-            .ok()
-            .filter(|value| *value > 0)
-            .ok_or_else(|| field("coinbasevalue", &raw.coinbasevalue.to_string(), "above 0"))?;
-        let (bits, target) = check_target(&raw)?;
-        let prev_hash = hash_from_display_hex(&raw.previousblockhash)
-            .ok_or_else(|| field("previousblockhash", &raw.previousblockhash, "64 hex digits"))?;
-        let flags = raw.coinbaseaux.get("flags").map_or("", |flags| flags.as_str());
-        let coinbase_flags =
-            const_hex::decode(flags).map_err(|_| field("coinbaseaux.flags", flags, "hex"))?;
-        let commitment = &raw.default_witness_commitment;
-        let witness_commitment = const_hex::decode(commitment)
-            .ok()
-            .filter(|script| !script.is_empty())
-            .ok_or_else(|| field("default_witness_commitment", commitment, "a script in hex"))?;
-        let version_bits_fixed = version_bits_fixed(&raw);
-        let template = Template {
-            height: raw.height,
-            version: raw.version.cast_unsigned(),
-            prev_hash,
-            bits,
-            target,
-            curtime: raw.curtime,
-            mintime: raw.mintime,
-            coinbase_value,
-            coinbase_flags,
-            witness_commitment,
-            transactions: self.check_transactions(raw.transactions)?,
-            version_bits_fixed,
-        };
-        if !template.commits_to_its_witnesses() {
-            return Err(TemplateError::WitnessCommitment);
-        }
-        Ok(template)
-    }
-
-    fn check_transactions(
-        &mut self,
-        raw: Vec<RawTransaction>,
-    ) -> Result<Arc<[Arc<Transaction>]>, TemplateError> {
-        let mut known = HashMap::with_capacity(raw.len());
-        let mut transactions = Vec::with_capacity(raw.len());
-        for (index, raw) in raw.into_iter().enumerate() {
-            let key = (raw.txid, raw.hash);
-            let transaction = match self.known.get(&key) {
-                Some(transaction) => Arc::clone(transaction),
-                None => Arc::new(check_transaction(index, &raw.data, &key.0, &key.1)?),
-            };
-            transactions.push(Arc::clone(&transaction));
-            known.insert(key, transaction);
-        }
-        self.known = known;
-        Ok(transactions.into())
-    }
-}
-
-fn check_transaction(
-    index: usize,
-    data: &str,
-    txid: &str,
-    wtxid: &str,
-) -> Result<Transaction, TemplateError> {
-    let data = const_hex::decode(data).map_err(|_| TemplateError::Field {
-        field: "transactions.data",
-        found: format!("no hex at index {index}"),
-        allowed: "hex",
-    })?;
-    let transaction =
-        Transaction::parse(data).map_err(|source| TemplateError::Transaction { index, source })?;
-    let check = |field, found: &str, hash: Hash| {
-        if hash_from_display_hex(found) == Some(hash) {
-            return Ok(());
-        }
-        Err(TemplateError::TransactionId { index, field, found: found.to_owned() })
+/// Checks everything about a template but what its transactions hash to, which can be asked of
+/// what is returned with it.
+pub(super) fn check(
+    raw: &RawTemplate,
+    transactions: Listed,
+) -> Result<(Template, Unread), TemplateError> {
+    let field = |field, found: &str, allowed| TemplateError::Field {
+        field,
+        found: if found.is_empty() { "missing".into() } else { found.into() },
+        allowed,
     };
-    check("txid", txid, transaction.txid)?;
-    if !wtxid.is_empty() {
-        check("hash", wtxid, transaction.wtxid)?;
+    if raw.curtime == 0 {
+        return Err(field("curtime", "0", "a time"));
     }
-    Ok(transaction)
+    if raw.height == 0 {
+        return Err(field("height", "0", "the next block's"));
+    }
+    let coinbase_value = u64::try_from(raw.coinbasevalue)
+        .ok()
+        .filter(|value| *value > 0)
+        .ok_or_else(|| field("coinbasevalue", &raw.coinbasevalue.to_string(), "above 0"))?;
+    let (bits, target) = check_target(raw)?;
+    let prev_hash = hash_from_display_hex(&raw.previousblockhash)
+        .ok_or_else(|| field("previousblockhash", &raw.previousblockhash, "64 hex digits"))?;
+    let flags = raw.coinbaseaux.get("flags").map_or("", |flags| flags.as_str());
+    let coinbase_flags =
+        const_hex::decode(flags).map_err(|_| field("coinbaseaux.flags", flags, "hex"))?;
+    let commitment = &raw.default_witness_commitment;
+    let witness_commitment = const_hex::decode(commitment)
+        .ok()
+        .filter(|script| !script.is_empty())
+        .ok_or_else(|| field("default_witness_commitment", commitment, "a script in hex"))?;
+    let (transactions, unread) = transactions.into_parts();
+    let template = Template {
+        height: raw.height,
+        version: raw.version.cast_unsigned(),
+        prev_hash,
+        bits,
+        target,
+        curtime: raw.curtime,
+        mintime: raw.mintime,
+        coinbase_value,
+        coinbase_flags,
+        witness_commitment,
+        transactions,
+        version_bits_fixed: version_bits_fixed(raw),
+    };
+    Ok((template, unread))
 }
 
 fn check_target(raw: &RawTemplate) -> Result<(u32, Target), TemplateError> {
@@ -224,7 +172,14 @@ mod tests {
     fn check(change: impl FnOnce(&mut serde_json::Value)) -> Result<Template, TemplateError> {
         let mut template = sound();
         change(&mut template);
-        TemplateChecker::default().check(serde_json::from_value(template).unwrap())
+        let raw: RawTemplate = serde_json::from_value(template).unwrap();
+        let mut transactions = Listed::default();
+        for each in &raw.transactions {
+            transactions.push_now(&each.data, &each.txid, &each.hash)?;
+        }
+        let (template, unread) = super::check(&raw, transactions)?;
+        unread.verify(&template, &[], &Default::default())?;
+        Ok(template)
     }
 
     #[test]

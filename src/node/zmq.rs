@@ -3,13 +3,16 @@
 
 use std::io;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 use tracing::{debug, info, warn};
 use zmq::{Context, PollItem, Socket, SocketEvent, SocketType};
 
-use super::feed::{NodeEvent, Trigger};
+use gopool_shards::sha256d::{Hash, sha256d};
+use gopool_shards::work::header::HEADER_BYTES;
+
+use super::event::{NodeEvent, Trigger};
 use super::rawblock;
 
 const RECONNECT_INTERVAL_MS: i32 = 1000;
@@ -162,7 +165,8 @@ impl Listener<'_> {
         };
         let arrived_at = SystemTime::now();
         // Work first; telemetry can wait for it.
-        self.trigger(Trigger::NewBlock)?;
+        let hash = new_block(topic, payload);
+        self.trigger(Trigger::NewBlock { hash, at: Instant::now() })?;
         if topic == b"rawblock" {
             let tip = rawblock::tip_of(payload);
             if tip.is_none() {
@@ -183,9 +187,37 @@ impl Listener<'_> {
     }
 }
 
+/// The hash of the block that a message tells of.
+fn new_block(topic: &[u8], payload: &[u8]) -> Option<Hash> {
+    match topic {
+        b"hashblock" => {
+            // In the order people read.
+            let mut hash: Hash = payload.try_into().ok()?;
+            hash.reverse();
+            Some(hash)
+        }
+        b"rawblock" => payload.first_chunk::<HEADER_BYTES>().map(|header| sha256d(header)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_topics_name_the_same_block() {
+        let block =
+            const_hex::decode(include_str!("../../shards/tests/vectors/example_a.hex").trim());
+        let block = block.unwrap();
+        let hash_hex = "6627dad31cafe77c8ece5ca0e1359591ae4f8d05412c1dd8d4ed8fd6454c0ffa";
+        let named = new_block(b"hashblock", &const_hex::decode(hash_hex).unwrap());
+        assert!(named.is_some());
+        assert_eq!(new_block(b"rawblock", &block), named);
+        assert_eq!(new_block(b"rawblock", &block[..79]), None);
+        assert_eq!(new_block(b"hashblock", &[0; 31]), None);
+        assert_eq!(new_block(b"hashtx", &[0; 32]), None);
+    }
 
     #[test]
     fn equal_addresses_share_a_connection_and_blank_ones_have_none() {

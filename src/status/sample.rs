@@ -66,6 +66,7 @@ pub fn busy() -> Snapshot {
         zmq_reconnects: 2,
         last_raw_block_at: Some(ago(412)),
         last_raw_block_bytes: 1_571_123,
+        last_job_delay: Some(Duration::from_micros(1_400)),
         tip: Some(TipFigures {
             hash_hex: format!("{}a7c1{}", "0".repeat(19), "5e3".repeat(14) + "9"),
             height: 934_217,

@@ -19,6 +19,7 @@ use gopool_shards::wire::submit::Submit;
 use gopool_shards::work::job::{Job, JobStamp};
 use gopool_shards::work::target::Target;
 use gopool_shards::work::template::Template;
+use gopool_shards::work::transactions::Transactions;
 
 use super::ear::Ear;
 use super::transcript::{defaults, job_inputs, template};
@@ -139,8 +140,8 @@ impl World {
 
     /// A job with other transactions on the same tip.
     pub fn bring_job(&mut self) {
-        let fewer = self.template.transactions.iter().skip(1).cloned().collect();
-        self.template.transactions = fewer;
+        let fewer = self.template.transactions.iter().skip(1).copied().collect();
+        self.template.transactions = Transactions::named(fewer);
         self.bring_work();
     }
 

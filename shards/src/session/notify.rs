@@ -111,7 +111,7 @@ pub(super) mod tests {
             coinbase_value: 5_000_000_000,
             coinbase_flags: vec![],
             witness_commitment: vec![0x6a],
-            transactions: Arc::new([]),
+            transactions: Default::default(),
             version_bits_fixed: 0,
         };
         let inputs = JobInputs {

@@ -1,26 +1,30 @@
 //! A solved block in the form that `submitblock` takes (`mining.md` §7.2).
 
-use std::sync::Arc;
-
 use crate::work::coinbase::witness_form;
 use crate::work::header::HEADER_BYTES;
 use crate::work::reader::{Reader, Truncated};
 use crate::work::script::write_compact_size;
-use crate::work::transaction::Transaction;
+use crate::work::transactions::Transactions;
 
-/// Header, count, coinbase in witness form, and the template's transactions as delivered.
-/// `coinbase` is the form without witness, the one that was hashed.
+/// What stands in front of the template's transactions: header, count, and the coinbase in witness
+/// form. `coinbase` is the form without witness, the one that was hashed.
+pub fn head(header: &[u8; HEADER_BYTES], coinbase: &[u8], transactions: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEADER_BYTES + 9 + coinbase.len() + 36);
+    head.extend(header);
+    write_compact_size(&mut head, 1 + transactions);
+    head.extend(witness_form(coinbase));
+    head
+}
+
+/// A whole block: its head, and the template's transactions as delivered.
 pub fn serialize(
     header: &[u8; HEADER_BYTES],
     coinbase: &[u8],
-    transactions: &[Arc<Transaction>],
+    transactions: &Transactions,
 ) -> Vec<u8> {
-    let size: usize = transactions.iter().map(|transaction| transaction.data.len()).sum();
-    let mut block = Vec::with_capacity(HEADER_BYTES + 9 + coinbase.len() + 36 + size);
-    block.extend(header);
-    write_compact_size(&mut block, 1 + transactions.len());
-    block.extend(witness_form(coinbase));
-    for transaction in transactions {
+    let mut block = head(header, coinbase, transactions.len());
+    block.reserve_exact(transactions.list().iter().map(|transaction| transaction.data.len()).sum());
+    for transaction in transactions.list() {
         block.extend(&transaction.data);
     }
     block

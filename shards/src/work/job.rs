@@ -9,7 +9,7 @@ use crate::work::payout::PayoutPolicy;
 use crate::work::tag;
 use crate::work::target::Target;
 use crate::work::template::Template;
-use crate::work::transaction::Transaction;
+use crate::work::transactions::Transactions;
 
 /// Bits a miner may roll (BIP-0320), on every network: the wider mask some pools use on regtest
 /// overlaps the prefix of BIP-0009.
@@ -53,7 +53,7 @@ pub struct Job {
     pub branch: Vec<Hash>,
     pub coinbase: CoinbaseTemplate,
     pub payout: Arc<PayoutPolicy>,
-    pub transactions: Arc<[Arc<Transaction>]>,
+    pub transactions: Transactions,
 }
 
 /// What differs from job to job without coming from the template.
@@ -102,7 +102,7 @@ impl Job {
             branch: merkle::branch(&template.txids()),
             coinbase,
             payout: Arc::clone(&inputs.payout),
-            transactions: Arc::clone(&template.transactions),
+            transactions: template.transactions.clone(),
         })
     }
 
@@ -154,7 +154,7 @@ mod tests {
             coinbase_value: 5_000_000_000,
             coinbase_flags: vec![],
             witness_commitment: vec![0x6a],
-            transactions: Arc::new([]),
+            transactions: Transactions::default(),
             version_bits_fixed,
         }
     }

@@ -15,3 +15,4 @@ pub mod tag;
 pub mod target;
 pub mod template;
 pub mod transaction;
+pub mod transactions;

@@ -1,12 +1,10 @@
 //! What the node says the next block can be: the checked content of `getblocktemplate`
 //! (BIP-0022, BIP-0023, BIP-0141), free of JSON and hex.
 
-use std::sync::Arc;
-
 use crate::sha256d::{Hash, sha256d_pair};
 use crate::work::merkle;
 use crate::work::target::Target;
-use crate::work::transaction::Transaction;
+use crate::work::transactions::Transactions;
 
 /// Leading bytes of a witness commitment script: OP_RETURN, a push of 36, and BIP-0141's header.
 const WITNESS_COMMITMENT_PREFIX: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
@@ -27,8 +25,7 @@ pub struct Template {
     pub coinbase_flags: Vec<u8>,
     /// scriptPubKey of the commitment output.
     pub witness_commitment: Vec<u8>,
-    /// In block order, coinbase excluded; shared with the templates before and after.
-    pub transactions: Arc<[Arc<Transaction>]>,
+    pub transactions: Transactions,
     /// Version bits that the template itself says must not be rolled; all others may.
     pub version_bits_fixed: u32,
 }

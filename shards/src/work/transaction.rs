@@ -3,11 +3,19 @@
 use crate::sha256d::{Hash, sha256d};
 use crate::work::reader::{Reader, Truncated};
 
-/// One transaction of a template, checked, with what a job needs of it.
+/// One transaction of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     /// As delivered, witnesses included.
     pub data: Vec<u8>,
+    /// As in [`Ids`].
+    pub txid: Hash,
+    pub wtxid: Hash,
+}
+
+/// The two names of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
     /// Of the serialisation without witnesses.
     pub txid: Hash,
     /// Of the whole serialisation (BIP-0141).
@@ -26,10 +34,22 @@ pub enum TransactionError {
 }
 
 impl Transaction {
-    /// Parses exactly one transaction. Source: `UnserializeTransaction` in
-    /// `src/primitives/transaction.h`.
+    /// Parses exactly one transaction.
     pub fn parse(data: Vec<u8>) -> Result<Self, TransactionError> {
-        let mut reader = Reader(&data);
+        let Ids { txid, wtxid } = Ids::of(&data)?;
+        Ok(Self { data, txid, wtxid })
+    }
+
+    pub fn ids(&self) -> Ids {
+        Ids { txid: self.txid, wtxid: self.wtxid }
+    }
+}
+
+impl Ids {
+    /// Those of exactly one transaction. Source: `UnserializeTransaction` in
+    /// `src/primitives/transaction.h`.
+    pub fn of(data: &[u8]) -> Result<Self, TransactionError> {
+        let mut reader = Reader(data);
         let version = reader.take(4)?;
         // No inputs is how the witness marker reads; a flag must follow it.
         let has_witness = matches!(reader.0, [0, flag, ..] if *flag != 0);
@@ -62,9 +82,9 @@ impl Transaction {
         if !reader.0.is_empty() {
             return Err(TransactionError::TrailingBytes(reader.0.len()));
         }
-        let wtxid = sha256d(&data);
+        let wtxid = sha256d(data);
         let txid = if has_witness { sha256d(&[version, body, locktime].concat()) } else { wtxid };
-        Ok(Self { data, txid, wtxid })
+        Ok(Self { txid, wtxid })
     }
 }
 

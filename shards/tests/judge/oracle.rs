@@ -97,7 +97,7 @@ pub(crate) fn job(chance: &mut Chance, levels: usize) -> Job {
         coinbase_value: 312_500_000,
         coinbase_flags: vec![],
         witness_commitment: vec![0x6a],
-        transactions: Arc::new([]),
+        transactions: Default::default(),
         version_bits_fixed: 0,
     };
     let inputs = JobInputs {

@@ -39,7 +39,8 @@ use gopool_shards::work::job::{Job, JobInputs, JobStamp};
 use gopool_shards::work::payout::PayoutPolicy;
 use gopool_shards::work::target::Target;
 use gopool_shards::work::template::Template;
-use gopool_shards::work::transaction::Transaction;
+use gopool_shards::work::transaction::Ids;
+use gopool_shards::work::transactions::Transactions;
 
 pub const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
 
@@ -102,8 +103,7 @@ pub fn easy() -> Settings {
 /// The template of `stratum.md` §16.4.
 pub fn template() -> Template {
     let txid = |hex: &str| hash_from_display_hex(hex).expect("64 digits");
-    let transaction =
-        |hex: &str| Arc::new(Transaction { data: vec![], txid: txid(hex), wtxid: txid(hex) });
+    let transaction = |hex: &str| Ids { txid: txid(hex), wtxid: txid(hex) };
     Template {
         height: 840_001,
         version: 0x2000_0000,
@@ -118,11 +118,10 @@ pub fn template() -> Template {
             "6a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf9",
         )
         .expect("hex"),
-        transactions: [
+        transactions: Transactions::named(vec![
             transaction("5a0ab47681e4de128a913e2ce2da5fae7b8ebf00a77a6a9eefc8fd1b7683d9dc"),
             transaction("cf925137514516f2ac2f026517c7ce5f68f4eddeea0c5bf28113052daf7eb1c7"),
-        ]
-        .into(),
+        ]),
         version_bits_fixed: 0,
     }
 }
@@ -315,8 +314,8 @@ impl Pool {
 
     /// A job with other transactions on the same tip.
     pub fn bring_job(&mut self) {
-        let fewer = self.template.transactions.iter().skip(1).cloned().collect();
-        self.template.transactions = fewer;
+        let fewer = self.template.transactions.iter().skip(1).copied().collect();
+        self.template.transactions = Transactions::named(fewer);
         self.new_work();
     }
 

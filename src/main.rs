@@ -32,7 +32,7 @@ use gopool_shards::admission::bucket::AcceptLimiter;
 use gopool_shards::admission::reconnect::ReconnectTracker;
 use gopool_shards::admission::violations::Violations;
 use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
-use gopool_shards::link::{UplinkReceiver, downlink, uplink};
+use gopool_shards::link::{Uplink, downlink, uplink};
 use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 
@@ -165,6 +165,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         None => None,
     };
     let rpc = Arc::new(Rpc::new(&config.rpc_url, auth(&config)));
+    let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
         BlocksPlan {
@@ -174,13 +175,14 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         },
         Arc::clone(&rpc),
         store.clone(),
+        uplink.solved,
         block_sender,
     )?;
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
     let listeners = stratum.iter().flatten().map(copy).collect::<std::io::Result<_>>()?;
     let shared = shared_state(&config, started, &restored.bans);
-    let (shards, uplink) = start_shards(&config, &cores, stratum, &shared)?;
+    let shards = start_shards(&config, &cores, stratum, &shared, up)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };
     feed::spawn(feed_plan, Arc::clone(&rpc), node_sender)?;
@@ -191,7 +193,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         node_events,
         shards,
         cores: cores.shards.iter().map(|core| core.unwrap_or_default()).collect(),
-        uplink,
+        reports: uplink.reports,
         listeners,
         blocks,
         block_events,
@@ -287,8 +289,8 @@ fn start_shards(
     cores: &Cores,
     ports: Vec<Vec<Port>>,
     shared: &SharedState,
-) -> std::io::Result<(Vec<ShardEnd>, UplinkReceiver)> {
-    let (up, receiver) = uplink(cores.shards.len());
+    up: Uplink,
+) -> std::io::Result<Vec<ShardEnd>> {
     let settings = Arc::new(config.settings.clone());
     let mut shards = Vec::new();
     for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {
@@ -303,7 +305,9 @@ fn start_shards(
         let handle = executor::spawn(plan, down, up.clone())?;
         shards.push(ShardEnd { downlink, handle });
     }
-    Ok((shards, receiver))
+    // The shards' ends are all there are: when they have gone the other end notices.
+    drop(up);
+    Ok(shards)
 }
 
 /// Which thread runs where. None leaves a thread to the kernel.

@@ -12,6 +12,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
@@ -146,10 +147,17 @@ impl<T> Replacing<T> {
     }
 }
 
+/// A block on its way, and when its shard sent it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub solved: Solved,
+    pub at: Instant,
+}
+
 /// A shard's voice.
 #[derive(Clone, Debug)]
 pub struct Uplink {
-    solved: Sender<Solved>,
+    solved: Sender<Found>,
     reports: Sender<Report>,
 }
 
@@ -164,10 +172,10 @@ pub enum Sent<T> {
 
 impl Uplink {
     pub fn try_send_solved(&self, solved: Solved) -> Sent<Solved> {
-        match self.solved.try_send(solved) {
+        match self.solved.try_send(Found { solved, at: Instant::now() }) {
             Ok(()) => Sent::Yes,
-            Err(TrySendError::Full(solved)) => Sent::Full(solved),
-            Err(TrySendError::Disconnected(message)) => Sent::ControlGone(message),
+            Err(TrySendError::Full(found)) => Sent::Full(found.solved),
+            Err(TrySendError::Disconnected(found)) => Sent::ControlGone(found.solved),
         }
     }
 
@@ -180,10 +188,11 @@ impl Uplink {
     }
 }
 
-/// Control's ears: all shards speak into the same two queues.
+/// Control's ears: all shards speak into the same two queues. The blocks have a thread of their own
+/// at the other end, so that one never waits for what the control loop is doing.
 #[derive(Debug)]
 pub struct UplinkReceiver {
-    pub solved: Receiver<Solved>,
+    pub solved: Receiver<Found>,
     pub reports: Receiver<Report>,
 }
 

@@ -3,8 +3,13 @@
 //!
 //! One thread owns every block that is not settled, those of earlier runs included; a few others
 //! make the calls, so that one that hangs keeps no other block waiting. The row in the database
-//! and the first call set out together and neither waits for the other.
+//! and the first call set out together and neither waits for the other, except that the call has a few
+//! milliseconds' head start: on a core that both share they would take turns, and only one has a race
+//! to win.
+//!
+//! Shards hand blocks in here directly, not by way of the control loop, which may be busy.
 
+mod hex;
 mod record;
 mod submit;
 
@@ -17,19 +22,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use tracing::{error, info, warn};
 
-use gopool_shards::share::Solved;
+use gopool_shards::link::Found;
 use gopool_shards::work::address::Network;
-use gopool_shards::work::block;
 
 use crate::node::rpc::Rpc;
 use crate::store::{FoundBlock, PendingBlock, Settled, StoreHandle};
-use submit::{Answer, Attempt, Outcome};
+use hex::BlockHex;
+use submit::{Answer, Attempt, Departure, Outcome};
 
 /// Calls that may be under way at the same time, for blocks that have just been found and for those
 /// that are tried again: one that hangs among these keeps no new one waiting.
 const CALLERS: usize = 4;
 /// Settled blocks that are remembered: a miner may find one again, and again.
 const SETTLED_MAX: usize = 1024;
+/// How long the row waits, at most, for the call to leave: a node that takes nothing does not keep a
+/// block from the disk.
+const HEAD_START: Duration = Duration::from_millis(5);
 /// How long a stopping pool waits for calls under way; the rows carry the rest.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -50,10 +58,10 @@ pub struct BlocksPlan {
     pub restored: Vec<PendingBlock>,
 }
 
-/// Where found blocks are handed in.
+/// The submitter, which runs until it is stopped or all shards have gone.
 #[derive(Debug)]
 pub struct Blocks {
-    inbox: Sender<Solved>,
+    stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -62,9 +70,10 @@ impl Blocks {
         plan: BlocksPlan,
         rpc: Arc<Rpc>,
         store: StoreHandle,
+        found: Receiver<Found>,
         events: Sender<BlockEvent>,
     ) -> io::Result<Self> {
-        let (inbox, solved) = unbounded();
+        let (stop, stopped) = bounded(0);
         let (first_tries, first_work) = unbounded();
         let (retries, retry_work) = unbounded();
         let (outcome_sender, outcomes) = bounded(2 * CALLERS);
@@ -72,9 +81,13 @@ impl Blocks {
             for id in 0..CALLERS {
                 let (rpc, work, outcomes) =
                     (Arc::clone(&rpc), work.clone(), outcome_sender.clone());
+                let make_calls = match (name, id) {
+                    ("submit", 0) => submit::make_calls_and_keep_warm,
+                    _ => submit::make_calls,
+                };
                 thread::Builder::new()
                     .name(format!("{name}-{id}"))
-                    .spawn(move || submit::make_calls(&rpc, &work, &outcomes))?;
+                    .spawn(move || make_calls(&rpc, &work, &outcomes))?;
             }
         }
         let node = rpc.label().to_owned();
@@ -92,24 +105,18 @@ impl Blocks {
         let thread = thread::Builder::new().name("blocks".into()).spawn(move || {
             for row in restored {
                 info!(component = "blocks", hash = row.hash_hex, "block of an earlier run");
-                submitter.submit(record::of_row(&row, network), row.block_hex.into());
+                let record = record::of_row(&row, network);
+                submitter.submit(record, BlockHex::of_row(row.block_hex), None);
             }
-            submitter.run(solved, &outcomes);
+            submitter.run(found, stopped, &outcomes);
         })?;
-        Ok(Self { inbox, thread })
-    }
-
-    /// Hands in a block. Never waits.
-    pub fn submit(&self, solved: Solved) {
-        if self.inbox.send(solved).is_err() {
-            error!(component = "blocks", "the submitter has ended, a block is lost");
-        }
+        Ok(Self { stop, thread })
     }
 
     /// Takes no more blocks and waits, up to a bound, until the calls under way have had an
     /// answer. What is not settled by then is in the database.
     pub fn stop(self) {
-        drop(self.inbox);
+        drop(self.stop);
         let deadline = Instant::now() + STOP_WAIT_MAX;
         while !self.thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
@@ -123,7 +130,9 @@ impl Blocks {
 /// A block that the node has not answered for.
 struct Submission {
     record: FoundBlock,
-    block_hex: Arc<str>,
+    block: BlockHex,
+    /// Until the first attempt.
+    departure: Option<Departure>,
     first_try_at: Instant,
     /// None while a call is under way.
     next_try_at: Option<Instant>,
@@ -145,7 +154,12 @@ struct Submitter {
 }
 
 impl Submitter {
-    fn run(&mut self, mut solved: Receiver<Solved>, outcomes: &Receiver<Outcome>) {
+    fn run(
+        &mut self,
+        mut found: Receiver<Found>,
+        mut stopped: Receiver<()>,
+        outcomes: &Receiver<Outcome>,
+    ) {
         let mut is_stopping = false;
         loop {
             let wait = self.start_due_attempts();
@@ -153,31 +167,37 @@ impl Submitter {
                 return;
             }
             select! {
-                recv(solved) -> block => match block {
+                recv(found) -> block => match block {
                     Ok(block) => self.found(&block),
                     Err(_) => {
                         is_stopping = true;
-                        solved = never();
+                        found = never();
                     }
                 },
                 recv(outcomes) -> outcome => {
                     self.concluded(outcome.expect("the callers live as long as this thread"));
+                }
+                recv(stopped) -> _ => {
+                    is_stopping = true;
+                    stopped = never();
+                    for block in found.try_iter() {
+                        self.found(&block);
+                    }
                 }
                 default(wait) => {}
             }
         }
     }
 
-    fn found(&mut self, solved: &Solved) {
+    fn found(&mut self, Found { solved, at }: &Found) {
         let record = record::of_solved(solved, &self.payout_address);
         if self.unsettled.contains_key(&record.hash) || self.settled.contains(&record.hash) {
             return;
         }
-        for problem in record::check(solved) {
-            error!(component = "blocks", hash = record.hash, problem, "found block looks wrong");
-        }
-        let block = block::serialize(&solved.header, &solved.coinbase, &solved.job.transactions);
-        let block_hex: Arc<str> = const_hex::encode(block).into();
+        let block = BlockHex::of_solved(solved);
+        let (signal, departed) = bounded(0);
+        let departure = Departure { found_at: *at, signal };
+        self.submit(record.clone(), block.clone(), Some(departure));
         info!(
             component = "blocks",
             height = record.height,
@@ -185,27 +205,35 @@ impl Submitter {
             worker = record.worker,
             "block found"
         );
-        // The call first: it has a race to win. The row is on its way before the call can end.
-        let row = PendingBlock {
+        let _ = departed.recv_timeout(HEAD_START);
+        self.store.save_pending(PendingBlock {
             hash_hex: record.hash.clone(),
             found_at: unix_now(),
             height: record.height,
-            worker: record.worker.clone(),
-            block_hex: block_hex.to_string(),
+            worker: record.worker,
+            block_hex: block.to_text(),
             rpc_url: self.node.clone(),
             payout_address: self.payout_address.clone(),
-        };
-        self.submit(record, block_hex);
-        self.start_due_attempts();
-        self.store.save_pending(row);
+        });
+        for problem in record::check(solved) {
+            error!(component = "blocks", hash = record.hash, problem, "found block looks wrong");
+        }
     }
 
-    fn submit(&mut self, record: FoundBlock, block_hex: Arc<str>) {
+    /// Starts the first attempt.
+    fn submit(&mut self, record: FoundBlock, block: BlockHex, departure: Option<Departure>) {
         let now = Instant::now();
+        let submission = Submission {
+            block,
+            departure,
+            first_try_at: now,
+            next_try_at: Some(now),
+            tries: 0,
+            record: record.clone(),
+        };
+        self.unsettled.insert(record.hash.clone(), submission);
+        self.start_due_attempts();
         self.tell(&record, None);
-        let submission =
-            Submission { block_hex, first_try_at: now, next_try_at: Some(now), tries: 0, record };
-        self.unsettled.insert(submission.record.hash.clone(), submission);
     }
 
     /// Starts what is due; returns how long nothing else is.
@@ -216,8 +244,11 @@ impl Submitter {
             match block.next_try_at {
                 Some(at) if at <= now => {
                     block.next_try_at = None;
-                    let attempt =
-                        Attempt { hash: hash.clone(), block_hex: Arc::clone(&block.block_hex) };
+                    let attempt = Attempt {
+                        hash: hash.clone(),
+                        block: block.block.clone(),
+                        departure: block.departure.take(),
+                    };
                     let callers = if block.tries == 0 { &self.first_tries } else { &self.retries };
                     callers.send(attempt).expect("the callers live as long as this thread");
                     block.tries = block.tries.saturating_add(1);

@@ -1,12 +1,14 @@
 //! The calls to `submitblock`, and what their answers mean.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender};
 use serde::Deserialize;
 use serde_json::json;
+use tracing::debug;
 
+use super::hex::{BlockHex, HexReader};
 use crate::node::rpc::{NodeError, Rpc};
 
 /// One attempt; the next comes anyway.
@@ -22,10 +24,22 @@ pub(super) const DELAY_MAX: Duration = Duration::from_secs(5);
 const CODE_DESERIALIZATION: i64 = -22;
 const CODE_VERIFY: i64 = -25;
 
+/// Nothing closes a connection that is used this often.
+const WARMING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A block to submit once.
 pub(super) struct Attempt {
     pub(super) hash: String,
-    pub(super) block_hex: Arc<str>,
+    pub(super) block: BlockHex,
+    /// With the first attempt.
+    pub(super) departure: Option<Departure>,
+}
+
+/// A block that has just been found, until it has left.
+pub(super) struct Departure {
+    pub(super) found_at: Instant,
+    /// Dropped when the last of it has.
+    pub(super) signal: Sender<()>,
 }
 
 /// What came of it.
@@ -46,12 +60,41 @@ pub(super) enum Answer {
 
 /// Makes calls until no more can come.
 pub(super) fn make_calls(rpc: &Rpc, attempts: &Receiver<Attempt>, outcomes: &Sender<Outcome>) {
-    for Attempt { hash, block_hex } in attempts {
-        let answer = submit(rpc, &hash, &block_hex);
-        if outcomes.send(Outcome { hash, answer }).is_err() {
+    for attempt in attempts {
+        if make_call(rpc, attempt, outcomes).is_err() {
             return;
         }
     }
+}
+
+/// The same, and keeps the connection to the node warm while there is nothing to do.
+pub(super) fn make_calls_and_keep_warm(
+    rpc: &Rpc,
+    attempts: &Receiver<Attempt>,
+    outcomes: &Sender<Outcome>,
+) {
+    rpc.keep_block_connection();
+    loop {
+        match attempts.recv_timeout(WARMING_INTERVAL) {
+            Ok(attempt) => {
+                if make_call(rpc, attempt, outcomes).is_err() {
+                    return;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => rpc.keep_block_connection(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn make_call(
+    rpc: &Rpc,
+    attempt: Attempt,
+    outcomes: &Sender<Outcome>,
+) -> Result<(), SendError<Outcome>> {
+    let Attempt { hash, block, departure } = attempt;
+    let answer = submit(rpc, &hash, &block, departure);
+    outcomes.send(Outcome { hash, answer })
 }
 
 /// How long to wait after a failure, `since` the first try.
@@ -64,14 +107,38 @@ pub(super) fn retry_delay(since: Duration) -> Duration {
     DELAY_MAX
 }
 
-fn submit(rpc: &Rpc, hash: &str, block_hex: &str) -> Answer {
-    let result: Result<Option<String>, NodeError> =
-        rpc.submit_block(block_hex.len() as u64, &mut block_hex.as_bytes(), ATTEMPT_TIMEOUT);
+fn submit(rpc: &Rpc, hash: &str, block: &BlockHex, departure: Option<Departure>) -> Answer {
+    let (found_at, signal) =
+        departure.map(|Departure { found_at, signal }| (found_at, signal)).unzip();
+    let mut body = Leaving { hex: block.reader(), hash, found_at, signal };
+    let result = rpc.submit_block(block.size(), &mut body, ATTEMPT_TIMEOUT);
     let answer = classify(result);
     match answer {
         // Refused, and yet it may be in the chain: by another way, or from an earlier attempt.
         Answer::Rejected(_) if is_in_best_chain(rpc, hash) => Answer::Accepted,
         answer => answer,
+    }
+}
+
+/// A block whose first part is asked for when the request's head has left.
+struct Leaving<'a> {
+    hex: HexReader<'a>,
+    hash: &'a str,
+    found_at: Option<Instant>,
+    signal: Option<Sender<()>>,
+}
+
+impl Read for Leaving<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Some(found_at) = self.found_at.take() {
+            let elapsed_ms = found_at.elapsed().as_secs_f64() * 1000.0;
+            debug!(component = "blocks", hash = self.hash, elapsed_ms, "submission leaves");
+        }
+        let count = self.hex.read(out)?;
+        if count == 0 {
+            self.signal = None;
+        }
+        Ok(count)
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::executor::{ShardHandle, listen};
-use gopool_shards::link::{Downlink, Phase, Report, UplinkReceiver};
+use gopool_shards::link::{Downlink, Phase, Report};
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
@@ -62,7 +62,7 @@ pub struct ControlPlan {
     pub shards: Vec<ShardEnd>,
     /// The core of each shard.
     pub cores: Vec<usize>,
-    pub uplink: UplinkReceiver,
+    pub reports: Receiver<Report>,
     /// Copies of the shards' listeners, bound and not listening, and whether they speak TLS.
     pub listeners: Vec<(TcpListener, bool)>,
     pub blocks: Blocks,
@@ -100,7 +100,7 @@ pub struct Control {
 
 /// Runs the pool until it is stopped.
 pub fn run(plan: ControlPlan) -> Ended {
-    let ControlPlan { node_events, uplink, block_events, stop, .. } = plan;
+    let ControlPlan { node_events, reports, block_events, stop, .. } = plan;
     let mut control = Control {
         work: WorkBuilder::new(&plan.config),
         config: plan.config,
@@ -122,8 +122,8 @@ pub fn run(plan: ControlPlan) -> Ended {
         sync: None,
         store: plan.store,
     };
-    let ended = control.run(&node_events, &uplink, &block_events, &stop);
-    control.stop(&uplink);
+    let ended = control.run(&node_events, &reports, &block_events, &stop);
+    control.stop(&reports);
     ended
 }
 
@@ -131,22 +131,19 @@ impl Control {
     fn run(
         &mut self,
         node_events: &Receiver<NodeEvent>,
-        uplink: &UplinkReceiver,
+        reports: &Receiver<Report>,
         block_events: &Receiver<BlockEvent>,
         stop: &Receiver<()>,
     ) -> Ended {
         let mut next_snapshot = Instant::now();
         loop {
             select! {
-                recv(uplink.solved) -> solved => if let Ok(solved) = solved {
-                    self.blocks.submit(solved);
-                },
                 recv(node_events) -> event => if let Ok(event) = event
                     && let Some(ended) = self.on_node(event)
                 {
                     return ended;
                 },
-                recv(uplink.reports) -> report => if let Ok(report) = report {
+                recv(reports) -> report => if let Ok(report) = report {
                     self.on_report(report);
                 },
                 recv(block_events) -> event => if let Ok(event) = event {
@@ -360,17 +357,17 @@ impl Control {
     }
 
     /// Producers first: when the shards have ended nothing more can be found; then the blocks.
-    fn stop(self, uplink: &UplinkReceiver) {
+    fn stop(mut self, reports: &Receiver<Report>) {
         info!(component = "control", "stopping");
         // A listener that control still holds would keep the port open.
-        drop(self.listeners);
+        self.listeners.clear();
         for shard in &self.shards {
             shard.downlink.send_phase(Phase::Stopping);
         }
         let deadline = Instant::now() + SHARDS_STOP_MAX;
         loop {
-            match uplink.solved.recv_deadline(deadline) {
-                Ok(solved) => self.blocks.submit(solved),
+            match reports.recv_deadline(deadline) {
+                Ok(report) => self.on_report(report),
                 // All shards have gone.
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {

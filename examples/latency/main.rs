@@ -116,6 +116,8 @@ fn measure(scenario: &Scenario, flags: &Flags) {
     let mut work = miner.work_on(&prev_hash, PATIENCE).expect("first work");
 
     let mut beyond = Vec::new();
+    let mut until_asked = Vec::new();
+    let mut since_written = Vec::new();
     let mut whole = Vec::new();
     let mut answers = 0;
     for _ in 0..flags.rounds {
@@ -135,6 +137,8 @@ fn measure(scenario: &Scenario, flags: &Flags) {
         let first = given.first().expect("an answer");
         let node_took = first.written_at - first.asked_at;
         whole.push(work.at - told_at);
+        until_asked.push(first.asked_at.saturating_duration_since(told_at));
+        since_written.push(work.at.saturating_duration_since(first.written_at));
         beyond.push((work.at - told_at).saturating_sub(node_took));
     }
 
@@ -152,6 +156,8 @@ fn measure(scenario: &Scenario, flags: &Flags) {
     println!("\n{}: {} bytes of JSON", scenario.name, body_bytes);
     println!("  tip → notify, whole            {}", spread(whole));
     println!("  tip → notify, beyond the node  {}", spread(beyond));
+    println!("    until the node is asked      {}", spread(until_asked));
+    println!("    since its answer is written  {}", spread(since_written));
     println!("  share → submit, first byte     {}", spread(first_byte));
     println!("  share → submit, last byte      {}", spread(last_byte));
     println!("  answers fetched for a tip      {:.1}", answers as f64 / flags.rounds as f64);

@@ -40,8 +40,8 @@ const _: () = assert!(BLOCK_JOBS_MAX >= RECENT_JOBS_MAX, "a share's job is good 
 /// Shares remembered for one notified job. Duplicates are found exactly, so a job that has had
 /// this many is retired and its miner given the next one, rather than forgetting any.
 pub const SEEN_PER_JOB_MAX: usize = 1 << 14;
-/// The same for all jobs of a connection: beyond it the oldest are retired. About 1.3 MB, and a miner
-/// at the usual 15 shares a minute remembers a few hundred.
+/// The same for all jobs of a connection: beyond it the oldest are retired. Half a megabyte, and a
+/// miner at the usual 15 shares a minute remembers a few hundred.
 pub const SEEN_PER_SESSION_MAX: usize = 1 << 15;
 const _: () = assert!(SEEN_PER_SESSION_MAX >= 2 * SEEN_PER_JOB_MAX, "the newest two are whole");
 /// Blocks a connection is remembered to have found.
@@ -68,7 +68,7 @@ pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(120);
 pub const PARKING_TIME: Duration = Duration::from_secs(300);
 /// Places that are kept at a time; a farm that loses its line comes back to all of them.
 pub const PARKED_SESSIONS_MAX: usize = 1 << 16;
-/// Shares remembered at all parked places together, about 80 MB.
+/// Shares remembered at all parked places together, 20 to 50 MB.
 pub const PARKED_SHARES_MAX: usize = 1 << 21;
 
 /// Largest `extranonce2_size`: its push must stay a plain length byte (`stratum.md` §14, 27).

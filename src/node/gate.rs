@@ -30,6 +30,8 @@ use super::transactions::Known;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long verifying waits for the job to be out: control has other things to do, but not so many.
 const HAND_OUT_MAX: Duration = Duration::from_millis(100);
+/// What the first miners are given before verifying begins. A block that they find waits as long.
+const HEAD_START: Duration = Duration::from_millis(1);
 
 pub(super) struct Gate {
     rpc: Arc<Rpc>,
@@ -122,8 +124,8 @@ impl Gate {
             let (unverified, handed_out) = bounded(1);
             self.send(template, known_since, Some(unverified));
             let _ = handed_out.recv_timeout(HAND_OUT_MAX);
-            // Before anything else: the shards that have been woken may share this core.
-            thread::yield_now();
+            // Shards that have been woken may share this core, and would wait for a whole time slice.
+            thread::sleep(HEAD_START);
             debug!(
                 component = "feed",
                 until_head_ms = milliseconds(began_at - known_since),

@@ -218,10 +218,17 @@ impl Shard {
         result
     }
 
-    /// Does something for every connection that is open, a few at a time.
+    /// Does something for every connection that is open when it begins, a few at a time; for one
+    /// that comes meanwhile, perhaps.
     async fn for_each(&self, mut act: impl FnMut(&Rc<Connection>)) {
-        for some in self.open_connections().chunks(CONNECTIONS_AT_ONCE) {
-            self.at_once(|| some.iter().for_each(&mut act));
+        // By token: to look at all of them first would keep the first one waiting.
+        let end = self.connections.borrow().capacity();
+        for first in (0..end).step_by(CONNECTIONS_AT_ONCE) {
+            self.at_once(|| {
+                let some = first..end.min(first + CONNECTIONS_AT_ONCE);
+                let some = some.filter_map(|token| self.connection(token as u32));
+                some.filter(|connection| !connection.is_ending()).for_each(|one| act(&one));
+            });
             glommio::yield_if_needed().await;
         }
     }
@@ -229,13 +236,6 @@ impl Shard {
     /// The connection, unless it has gone.
     fn connection(&self, token: u32) -> Option<Rc<Connection>> {
         self.connections.borrow().get(token as usize).cloned()
-    }
-
-    /// All connections that are not ending.
-    fn open_connections(&self) -> Vec<Rc<Connection>> {
-        let connections = self.connections.borrow();
-        let open = connections.iter().filter(|(_, connection)| !connection.is_ending());
-        open.map(|(_, connection)| Rc::clone(connection)).collect()
     }
 
     /// Has the submissions judged that have been gathered.

@@ -221,13 +221,20 @@ impl Session {
         self.send_first_work_if_due(env);
     }
 
-    /// There is new work in `env`.
+    /// There is new work in `env`, unless the miner has it already.
     pub fn on_work(&mut self, env: &mut Env<'_>) {
         match self.first_work {
             FirstWork::Waiting => {}
             FirstWork::Due(_) => self.send_first_work(env),
+            FirstWork::Sent if self.has(env.work) => {}
             FirstWork::Sent => self.notify(false, env),
         }
+    }
+
+    /// Whether this work is what the miner was last sent.
+    fn has(&self, work: Option<&Arc<Work>>) -> bool {
+        let (Some(last), Some(work)) = (self.jobs.last(), work) else { return false };
+        Arc::ptr_eq(&last.job, &work.job)
     }
 
     /// Time has passed.

@@ -22,7 +22,10 @@ const TAKEN_AT_ONCE_MAX: usize = 256;
 /// Takes turns until the task is cancelled.
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
-        let rested = match shard.at_once(|| take(&shard)) {
+        let taken = shard.at_once(|| take(&shard));
+        // Before it rests: nobody knows when it will be woken.
+        hand_over(&shard).await;
+        let rested = match taken {
             Ok(More::MayBeThere) => Ok(()),
             Ok(More::IsNot) => shard.ring.wait().await,
             Err(error) => Err(error),
@@ -31,7 +34,6 @@ pub(super) async fn run(shard: Rc<Shard>) {
             error!(shard = shard.id, %error, "the ring of the miners' sockets failed");
             sleep(RING_RETRY).await;
         }
-        hand_over(&shard).await;
         glommio::yield_if_needed().await;
     }
 }

@@ -9,13 +9,19 @@ mod running;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use std::sync::Arc;
 
 use gopool_shards::link::Phase;
+use gopool_shards::work::job::{Job, JobStamp};
+use gopool_shards::work::target::Target;
 
 use running::{ANSWER_LIMIT, Running, line, mine};
-use transcript::defaults;
+use transcript::{WALLET, defaults, job_inputs, template};
 
+/// Less than a second, after which the shard would look at its miners anyway.
+const HAND_OVER_LIMIT: Duration = Duration::from_millis(300);
 const PAUSED: &str = r#"{"id":null,"method":"client.show_message","params":["Pool paused: node updates degraded. Reconnecting when ready."]}"#;
 
 fn is_closed_without_a_word(mut miner: BufReader<TcpStream>) -> bool {
@@ -57,5 +63,37 @@ fn a_pause_tells_every_miner_once_closes_it_and_turns_away_who_comes() {
     back.truncate(back.trim_end().len());
     assert_eq!(back, r#"{"id":1,"result":"pong","error":null}"#);
     let _ = mine(&shard);
+    shard.stop();
+}
+
+#[test]
+fn a_block_reaches_control_although_nothing_else_happens() {
+    let shard = Running::start(defaults());
+    let mut miner = mine(&shard);
+    // On a chain where nearly every hash is a block.
+    let mut template = template();
+    template.bits = 0x207f_ffff;
+    template.target = Target::from_bits(template.bits).expect("regtest's own");
+    for number in 0..20u32 {
+        let id = u64::from(number) + 2;
+        template.height += 1;
+        let stamp = JobStamp { id, built_at: 1_713_571_770, entropy: "Ef12".into() };
+        let job = Job::compile(&template, &job_inputs(), &stamp).expect("a job");
+        shard.downlink.send_job(Arc::new(job));
+        let notify = line(&mut miner);
+        let job_id = notify.split('"').nth(9).expect("a notify names its job");
+        for nonce in 0.. {
+            let submit = format!(
+                "{{\"id\":5,\"method\":\"mining.submit\",\"params\":[\"{WALLET}.rig1\",\"{job_id}\",\
+                 \"00000000\",\"662307b7\",\"{nonce:08x}\"]}}\n"
+            );
+            miner.get_ref().write_all(submit.as_bytes()).expect("sent");
+            if line(&mut miner).contains("\"result\":true") {
+                break;
+            }
+        }
+        let found = shard.uplink.solved.recv_timeout(HAND_OVER_LIMIT).expect("a block");
+        assert_eq!(found.solved.job.id, id);
+    }
     shard.stop();
 }

@@ -2,41 +2,40 @@
 //! coinbase, branch and header of one share after the other.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use clap::Parser;
 use gopool_bench::station::{Arguments, Station};
+use gopool_bench::workbench::work;
 use gopool_shards::sha256d::{Hash, Kernel};
 use gopool_shards::share::{Candidate, Leaf, Verdict, judge_with};
-use gopool_shards::work::job::{Job, JobInputs, JobStamp};
+use gopool_shards::work::job::Job;
 use gopool_shards::work::merkle;
-use gopool_shards::work::payout::PayoutPolicy;
 use gopool_shards::work::target::{Target, hash_difficulty};
-use gopool_shards::work::template::Template;
 use sha2::{Digest, Sha256};
 
 const COINBASE_BYTES: usize = 270;
-const LEVELS: usize = 12;
 const TXIDS: usize = 4000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let mut station = Station::new("judge", &arguments);
     let random: Vec<u8> = (0..1 << 16u32).map(|i| (i * i + 31 * i + 7) as u8).collect();
-    let jobs = [job(LEVELS), job(LEVELS), job(LEVELS - 1)];
+    // Branches of twelve levels, twelve and eleven.
+    let works = [work(TXIDS, 0), work(TXIDS, 1), work(TXIDS / 2, 2)];
+    let jobs = works.each_ref().map(|work| &*work.job);
     for kernel in arguments.kernels()? {
         for count in [1, 2, 4, 8, 16, 64] {
             let candidates: Vec<_> =
-                (0..count).map(|i| candidate(&jobs[0], &random, i, COINBASE_BYTES)).collect();
+                (0..count).map(|i| candidate(jobs[0], &random, i, COINBASE_BYTES)).collect();
             compare(&mut station, kernel, &format!("{count} shares"), &candidates);
         }
         let mixed: Vec<_> = (0..16)
-            .map(|i| candidate(&jobs[i % 3], &random, i, COINBASE_BYTES - 40 + 5 * i))
+            .map(|i| candidate(jobs[i % 3], &random, i, COINBASE_BYTES - 40 + 5 * i))
             .collect();
         compare(&mut station, kernel, "16 shares of three jobs", &mixed);
         let remembered: Vec<_> = (0..16)
             .map(|i| {
-                let draft = candidate(&jobs[0], &random, i, COINBASE_BYTES);
+                let draft = candidate(jobs[0], &random, i, COINBASE_BYTES);
                 Candidate { leaf: Leaf::Root(root(&draft)), ..draft }
             })
             .collect();
@@ -118,36 +117,4 @@ fn candidate<'a>(job: &'a Job, random: &'a [u8], i: usize, bytes: usize) -> Cand
     let coinbase = &random[i * 400..i * 400 + bytes];
     let leaf = Leaf::Coinbase(coinbase);
     Candidate { job, leaf, version: 0x2000_0000, ntime: 1_700_000_000, nonce: i as u32 }
-}
-
-fn job(levels: usize) -> Job {
-    let template = Template {
-        height: 840_000,
-        version: 0x2000_0000,
-        prev_hash: [5; 32],
-        bits: 0x1703_4219,
-        target: Target::from_bits(0x1703_4219).expect("valid bits"),
-        curtime: 1_700_000_000,
-        mintime: 1_600_000_000,
-        coinbase_value: 312_500_000,
-        coinbase_flags: vec![],
-        witness_commitment: vec![0x6a],
-        transactions: Default::default(),
-        version_bits_fixed: 0,
-    };
-    let payout = PayoutPolicy { pool_script: vec![0x51], fee_percent: 2.0, donation: None };
-    let inputs = JobInputs {
-        payout: Arc::new(payout),
-        brand_tag: "/goPool/".into(),
-        pool_entropy: String::new(),
-        script_bytes_max: 100,
-        extranonce2_size: 4,
-        template_extranonce2_size: 8,
-        bip110_enabled: false,
-        version_bits: vec![],
-    };
-    let stamp = JobStamp { id: 0, built_at: 1_700_000_000, entropy: String::new() };
-    let mut job = Job::compile(&template, &inputs, &stamp).expect("a job");
-    job.branch = (0..levels as u8).map(|level| double(&[level])).collect();
-    job
 }

@@ -98,7 +98,7 @@ impl Connection {
 
     /// Says `text` to the miner.
     pub(super) fn send(&self, text: &[u8], shard: &Shard) {
-        if !self.is_tls() {
+        if !self.is_tls() || text.is_empty() {
             self.send_wire(text, shard);
             return;
         }

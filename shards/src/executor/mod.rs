@@ -21,6 +21,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crossbeam_channel::bounded;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 use rustls::ServerConfig;
 use slab::Slab;
@@ -100,20 +101,33 @@ const RING_DEPTH: usize = 128;
 /// millisecond.
 const CONNECTIONS_AT_ONCE: usize = 32;
 
-/// Starts a shard on a thread of its own.
+/// Starts a shard on a thread of its own, once it has its ring.
+///
+/// Errors: what the executor or the kernel says, most likely that it is older than Linux 6.1 or that
+/// too little memory may be locked.
 pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<ShardHandle> {
     let placement = plan.core.map_or(Placement::Unbound, Placement::Fixed);
-    LocalExecutorBuilder::new(placement)
+    let (started, has_started) = bounded(1);
+    let handle = LocalExecutorBuilder::new(placement)
         .name(&format!("shard-{}", plan.id))
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
-        .spawn(move || run(plan, down, up))
-        .map(ShardHandle)
-        .map_err(|error| io::Error::other(error.to_string()))
+        .spawn(move || async move {
+            // On the thread that will use it.
+            let ring = Ring::new();
+            let _ = started.send(ring.as_ref().map(drop).map_err(|error| error.to_string()));
+            if let Ok(ring) = ring {
+                run(plan, ring, down, up).await;
+            }
+        })
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let ring = has_started.recv().unwrap_or_else(|_| Err("the shard did not start".into()));
+    ring.map_err(io::Error::other)?;
+    Ok(ShardHandle(handle))
 }
 
 /// Every task of a shard, with its queue. The feed ends the shard.
-async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
+async fn run(plan: ShardPlan, ring: Ring, down: DownlinkReceiver, up: Uplink) {
     let queue = |name: &str, shares: usize, latency: Latency| {
         glommio::executor().create_task_queue(Shares::Static(shares), latency, name)
     };
@@ -121,13 +135,6 @@ async fn run(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) {
     let news = queue("news", 1000, Latency::Matters(Duration::from_millis(1)));
     let chores = queue("chores", 50, Latency::NotImportant);
 
-    let ring = match Ring::new() {
-        Ok(ring) => ring,
-        Err(error) => {
-            error!(shard = plan.id, %error, "no ring for the miners' sockets");
-            return;
-        }
-    };
     let shard = Rc::new_cyclic(|own| Shard {
         own: own.clone(),
         id: plan.id,

@@ -202,6 +202,13 @@ impl NotifiedJobs {
         }
     }
 
+    /// Brings what [`Self::remember`] is going to look at; see [`Seen::glance`].
+    pub(super) fn glance(&self, sequence: u32, hash: &Hash) -> u64 {
+        let first = self.recent.front().map_or(0, |oldest| oldest.notified.sequence);
+        let recent = self.recent.get(sequence.wrapping_sub(first) as usize);
+        recent.and_then(|recent| recent.seen.as_ref()).map_or(0, |seen| seen.glance(hash))
+    }
+
     /// Remembers a share of a recent job by the hash of its header: whether it is new, and whether
     /// the job can take another after it.
     pub(super) fn remember(&mut self, sequence: u32, hash: &Hash) -> (bool, bool) {

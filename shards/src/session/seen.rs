@@ -28,11 +28,16 @@ impl Seen {
         if 4 * (self.count + 1) > 3 * self.slots.len() {
             self.grow();
         }
-        // From the end that is not all zeros in a good share; never zero itself.
-        let (words, _) = hash.as_chunks::<8>();
-        let is_new = put(&mut self.slots, u64::from_le_bytes(words[0]) | 1);
+        let is_new = put(&mut self.slots, key(hash));
         self.count += usize::from(is_new);
         is_new
+    }
+
+    /// What is where a share belongs. Asked for all of a batch before the first is put there, so
+    /// that the memory answers for all at once.
+    pub(super) fn glance(&self, hash: &Hash) -> u64 {
+        let index = self.slots.len().wrapping_sub(1) & place(key(hash));
+        self.slots.get(index).copied().unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,12 +66,22 @@ impl Seen {
     }
 }
 
+/// From the end that is not all zeros in a good share; never zero itself.
+fn key(hash: &Hash) -> u64 {
+    let (words, _) = hash.as_chunks::<8>();
+    u64::from_le_bytes(words[0]) | 1
+}
+
+/// Where a key belongs in a table without end. The lowest bit is the same in all.
+fn place(key: u64) -> usize {
+    (key >> 1) as usize
+}
+
 /// Puts a key where it belongs, or where the next free slot is; `false` when it is there already.
 /// At least one slot is free.
 fn put(slots: &mut [u64], key: u64) -> bool {
     let mask = slots.len() - 1;
-    // The lowest bit is the same in all.
-    let mut index = (key >> 1) as usize & mask;
+    let mut index = place(key) & mask;
     loop {
         match slots[index] {
             0 => break,

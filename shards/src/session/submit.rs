@@ -192,6 +192,12 @@ impl Session {
         Ok(differs.then_some(Reject::UnauthorizedWorker))
     }
 
+    /// Brings what [`Self::on_verdict`] is going to look at into the CPU's cache; what it returns
+    /// means nothing.
+    pub fn glance(&self, submission: &Submission, verdict: &Verdict) -> u64 {
+        self.jobs.glance(submission.sequence, &verdict.hash)
+    }
+
     /// Answers a submission that has been hashed. A block is handed back to be sent to the node.
     /// After the last of those that were judged together comes [`Self::on_verdicts_end`].
     pub fn on_verdict(

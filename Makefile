@@ -16,7 +16,7 @@ test: ## format, lints and all tests, with a real Bitcoin Core
 fuzz: ## run each fuzz target for a minute, and keep what it finds
 	@scripts/fuzz.sh
 
-bench: ## measure the pool, beside the floor that the kernel sets; under ten minutes
+bench: ## measure the pool, beside the floor that the kernel sets; seven minutes once it is built
 	@scripts/bench.sh
 
 build: ## build the pool, the miner and the instruments, in target/release

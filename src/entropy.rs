@@ -2,11 +2,11 @@
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// A secret of this run.
-pub fn secret() -> [u8; 32] {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).expect("the kernel gives randomness once it has booted");
-    secret
+/// Bytes that nobody can guess.
+pub fn bytes<const COUNT: usize>() -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
+    getrandom::fill(&mut bytes).expect("the kernel gives randomness once it has booted");
+    bytes
 }
 
 /// `count` characters from `A–Z a–z 0–9`, each as likely as any other.

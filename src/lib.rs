@@ -8,9 +8,13 @@
 //! ```
 
 pub mod cli;
+pub mod command;
 pub mod config;
+pub mod cores;
 pub mod log;
 pub mod preflight;
+pub mod preview;
+pub mod signals;
 
 pub mod blocks;
 pub mod control;

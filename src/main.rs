@@ -1,27 +1,28 @@
 //! The daemon: what is started in which order, and stopped in which.
 
+use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded, unbounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use crossbeam_channel::unbounded;
 use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
 
 use gopool::blocks::{Blocks, BlocksPlan};
 use gopool::cli::Flags;
-use gopool::config::{self, Config, ConfigError, RpcAuth};
+use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examples};
 use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
-use gopool::node::cookie::{Auth, CookieFile};
+use gopool::cores::Cores;
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
+use gopool::preview;
+use gopool::signals;
 use gopool::snapshot::SnapshotCell;
+use gopool::status::{StatusPlan, StatusSwitch};
 use gopool::store::{BanRow, StoreError};
 use gopool::tls::{Certificate, TlsError};
 use gopool::{entropy, log, status, store};
@@ -56,19 +57,19 @@ enum Fatal {
     )]
     WrongChain { node: String, pool: Network },
     #[error("cannot listen on {address} ({what}): {source}. {}", advice(source))]
-    Listen { what: &'static str, address: String, source: std::io::Error },
+    Listen { what: &'static str, address: String, source: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot start: {0}")]
-    Start(#[from] std::io::Error),
+    Start(#[from] io::Error),
 }
 
-fn advice(error: &std::io::Error) -> &'static str {
+fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => "Stop what is using it, or choose another port.",
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::AddrInUse => "Stop what is using it, or choose another port.",
+        io::ErrorKind::PermissionDenied => {
             "Ports below 1024 need the capability CAP_NET_BIND_SERVICE."
         }
         _ => "Check the address in the configuration.",
@@ -81,7 +82,7 @@ impl Fatal {
             Self::NoIoUring(_) => 3,
             Self::WrongChain { .. } => 4,
             Self::Listen { .. } => 5,
-            Self::Config(ConfigError::Address { .. }) => 6,
+            Self::Config(error) if error.is_about_addresses() => 6,
             Self::Config(_) | Self::Tls(_) | Self::Store(_) | Self::Start(_) => 1,
         }
     }
@@ -89,20 +90,50 @@ impl Fatal {
 
 fn main() -> ExitCode {
     let flags = Flags::from_args();
-    match run(&flags) {
+    let loader = Loader::new(flags.clone());
+    if flags.check {
+        return match preview::check(&loader, &mut io::stdout().lock()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            // Whoever reads it has gone.
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    match run(&flags, loader) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             tracing::error!(component = "startup", error = %fatal, "goPool ends");
-            eprintln!("gopool: {fatal}");
+            // The first steps have been said.
+            if !matches!(fatal, Fatal::Config(ConfigError::Missing(_))) {
+                eprintln!("gopool: {fatal}");
+            }
             ExitCode::from(fatal.exit_code())
         }
     }
 }
 
-fn run(flags: &Flags) -> Result<(), Fatal> {
+/// Reads the configuration. Without one the examples are written, and what to do with them is said.
+fn configure(loader: &Loader) -> Result<Config, Fatal> {
+    match loader.load() {
+        Ok(config) => Ok(config),
+        Err(ConfigError::Missing(paths)) => {
+            examples::write_all(&paths)?;
+            preview::write_first_steps(loader, &mut io::stdout().lock())?;
+            Err(ConfigError::Missing(paths).into())
+        }
+        Err(error) => {
+            if let Err(error) = examples::write_all(loader.paths()) {
+                eprintln!("gopool: {error}");
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn run(flags: &Flags, loader: Loader) -> Result<(), Fatal> {
     let started = Instant::now();
     // Everything that can be refused is, before anything is started.
-    let config = config::load(flags)?;
+    let config = configure(&loader)?;
     check_io_uring()?;
     let open_files = raise_open_files_limit();
     let cores = Cores::plan(config.shards);
@@ -120,11 +151,12 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     // Threads that are started from here on stay on the control core, until they choose another.
     cores.pin_control();
     // Signals before threads: all of them inherit that they are handled.
-    let stop = stop_on_signals()?;
+    let switch = Arc::new(StatusSwitch::default());
+    let commands = signals::listen(loader.clone(), Arc::clone(&switch))?;
     // Dropped last: it writes what the others have had to say.
     let _log = log::open(log::LogPlan {
         folder: config.data_dir.join("logs"),
-        stdout: config.stdout,
+        stdout: flags.stdout,
         debug: config.debug,
     })?;
     info!(
@@ -136,6 +168,12 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         sha256d = gopool_shards::sha256d::kernel_name(),
         "goPool starts"
     );
+    for warning in &config.warnings {
+        warn!(component = "config", "{warning}");
+    }
+    audit(&config);
+    bring_up_to_date(&config, flags.rewrite_config);
+    admin::keep_in_order(loader.paths())?;
     if let Some(certificate) = &certificate {
         certificate.watch()?;
     }
@@ -153,26 +191,27 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     let (writer, restored) = store::open(&config.data_dir, config.ended_bans)?;
     let (store, store_thread) = writer.spawn()?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
-    let status_stop = Arc::new(AtomicBool::new(false));
     let status_thread = match status_listener {
         Some(listener) => {
             let addr = listener.local_addr()?;
-            let stop = Arc::clone(&status_stop);
-            let thread = status::spawn(listener, snapshots.clone(), cores.control, stop)?;
+            let plan = StatusPlan {
+                listener,
+                snapshots: snapshots.clone(),
+                core: cores.control,
+                templates: config.data_dir.join("templates"),
+                json: !flags.no_json,
+            };
+            let thread = status::spawn(plan, Arc::clone(&switch))?;
             info!(component = "http", %addr, "listening");
             Some(thread)
         }
         None => None,
     };
-    let rpc = Arc::new(Rpc::new(&config.rpc_url, auth(&config)));
+    let rpc = Arc::new(Rpc::new(&config.rpc_url, config.rpc_auth.to_auth(config.network)));
     let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
-        BlocksPlan {
-            payout_address: config.payout_address.clone(),
-            network: config.network,
-            restored: restored.pending,
-        },
+        BlocksPlan { network: config.network, restored: restored.pending },
         Arc::clone(&rpc),
         store.clone(),
         uplink.solved,
@@ -180,7 +219,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     )?;
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
-    let listeners = stratum.iter().flatten().map(copy).collect::<std::io::Result<_>>()?;
+    let listeners = stratum.iter().flatten().map(copy).collect::<io::Result<_>>()?;
     let shared = shared_state(&config, started, &restored.bans);
     let shards = start_shards(&config, &cores, stratum, &shared, up)?;
     let (node_sender, node_events) = unbounded();
@@ -200,12 +239,12 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         found: restored.found,
         store,
         snapshots,
-        stop,
+        commands,
         config,
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
-    status_stop.store(true, Ordering::Relaxed);
+    switch.stop();
     if let Some(thread) = status_thread {
         let _ = thread.join();
     }
@@ -214,6 +253,25 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
     match ended {
         Ended::Stopped => Ok(()),
         Ended::WrongChain { node, pool } => Err(Fatal::WrongChain { node, pool }),
+    }
+}
+
+/// One line for each key that is set in an optional file, so that the log says what is in force
+/// (`config.md` D-06).
+fn audit(config: &Config) {
+    for entry in config.entries.iter().filter(|entry| entry.is_audited()) {
+        info!(component = "config", key = entry.key.path(), value = entry.to_string(), "set");
+    }
+    if config.accept.rates().is_some() {
+        let numbers = config.accept.numbers();
+        info!(
+            component = "config",
+            max_accept_burst = numbers.burst,
+            max_accepts_per_second = numbers.per_second,
+            accept_steady_state_rate = numbers.steady_per_second,
+            max_conns = config.settings.connections_max,
+            "limits of new connections"
+        );
     }
 }
 
@@ -228,11 +286,7 @@ fn join_within(thread: thread::JoinHandle<()>, limit: Duration) {
     }
 }
 
-fn listen_error(
-    what: &'static str,
-    address: std::net::SocketAddr,
-    source: std::io::Error,
-) -> Fatal {
+fn listen_error(what: &'static str, address: std::net::SocketAddr, source: io::Error) -> Fatal {
     Fatal::Listen { what, address: address.to_string(), source }
 }
 
@@ -258,14 +312,6 @@ fn bind_stratum(
     Ok(ports)
 }
 
-fn auth(config: &Config) -> Auth {
-    match &config.rpc_auth {
-        RpcAuth::None => Auth::None,
-        RpcAuth::Cookie(path) => Auth::Cookie(CookieFile::at(path)),
-        RpcAuth::DetectedCookie => Auth::Cookie(CookieFile::detected(config.network)),
-    }
-}
-
 /// What all shards share, with the bans of earlier runs.
 fn shared_state(config: &Config, started: Instant, bans: &[BanRow]) -> SharedState {
     let list = Bans::default();
@@ -274,7 +320,7 @@ fn shared_state(config: &Config, started: Instant, bans: &[BanRow]) -> SharedSta
     }
     let limiter = config.accept.rates().map(|rates| AcceptLimiter::new(rates, started.elapsed()));
     SharedState {
-        directory: Arc::new(Directory::new(Some(entropy::secret()))),
+        directory: Arc::new(Directory::new(Some(entropy::bytes()))),
         admission: Admission::default(),
         limiter: limiter.map(Arc::new),
         reconnects: ReconnectTracker::new(config.reconnects),
@@ -290,7 +336,7 @@ fn start_shards(
     ports: Vec<Vec<Port>>,
     shared: &SharedState,
     up: Uplink,
-) -> std::io::Result<Vec<ShardEnd>> {
+) -> io::Result<Vec<ShardEnd>> {
     let settings = Arc::new(config.settings.clone());
     let mut shards = Vec::new();
     for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {
@@ -308,50 +354,4 @@ fn start_shards(
     // The shards' ends are all there are: when they have gone the other end notices.
     drop(up);
     Ok(shards)
-}
-
-/// Which thread runs where. None leaves a thread to the kernel.
-struct Cores {
-    control: Option<usize>,
-    shards: Vec<Option<usize>>,
-}
-
-impl Cores {
-    /// The first core is control's, the others the shards'; when there are more shards than that
-    /// they come round to the first, and a single core is shared.
-    fn plan(configured: usize) -> Self {
-        let cores: Vec<usize> = core_affinity::get_core_ids()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|core| core.id)
-            .collect();
-        let count = match configured {
-            0 => cores.len().saturating_sub(1).max(1),
-            count => count,
-        };
-        let shards = (0..count)
-            .map(|shard| (!cores.is_empty()).then(|| cores[(shard + 1) % cores.len()]))
-            .collect();
-        Self { control: cores.first().copied(), shards }
-    }
-
-    fn pin_control(&self) {
-        if let Some(id) = self.control {
-            core_affinity::set_for_current(core_affinity::CoreId { id });
-        }
-    }
-}
-
-/// The first SIGINT or SIGTERM stops the pool in order; a second one ends it at once.
-fn stop_on_signals() -> std::io::Result<Receiver<()>> {
-    let (sender, stop) = bounded(1);
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            if sender.try_send(()).is_err() {
-                std::process::exit(1);
-            }
-        }
-    })?;
-    Ok(stop)
 }

@@ -44,7 +44,7 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// With a job of so many transactions, and every hash a share (as `-flood` has it).
+    /// With a job of so many transactions, and every hash a share.
     pub fn new(transactions: usize) -> Self {
         Self {
             settings: settings(),
@@ -131,7 +131,12 @@ fn job_inputs() -> JobInputs {
     let pool_script =
         script_for("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", Network::Mainnet).expect("an address");
     JobInputs {
-        payout: Arc::new(PayoutPolicy { pool_script, fee_percent: 2.0, donation: None }),
+        payout: Arc::new(PayoutPolicy {
+            pool_address: String::new(),
+            pool_script,
+            fee_percent: 2.0,
+            donation: None,
+        }),
         brand_tag: "/goPool/".into(),
         pool_entropy: "AbCd".into(),
         script_bytes_max: 100,

@@ -51,7 +51,6 @@ pub struct BlockEvent {
 /// What the submitter is told when it starts.
 #[derive(Debug)]
 pub struct BlocksPlan {
-    pub payout_address: String,
     /// To tell the worker's output from the pool's in a block of an earlier run.
     pub network: Network,
     /// Blocks that the last run did not settle.
@@ -92,7 +91,6 @@ impl Blocks {
         }
         let node = rpc.label().to_owned();
         let mut submitter = Submitter {
-            payout_address: plan.payout_address,
             node,
             store,
             events,
@@ -140,7 +138,6 @@ struct Submission {
 }
 
 struct Submitter {
-    payout_address: String,
     /// `host:port`, for the row.
     node: String,
     store: StoreHandle,
@@ -190,7 +187,7 @@ impl Submitter {
     }
 
     fn found(&mut self, Found { solved, at }: &Found) {
-        let record = record::of_solved(solved, &self.payout_address);
+        let record = record::of_solved(solved);
         if self.unsettled.contains_key(&record.hash) || self.settled.contains(&record.hash) {
             return;
         }
@@ -213,7 +210,7 @@ impl Submitter {
             worker: record.worker,
             block_hex: block.to_text(),
             rpc_url: self.node.clone(),
-            payout_address: self.payout_address.clone(),
+            payout_address: record.payout_address,
         });
         for problem in record::check(solved) {
             error!(component = "blocks", hash = record.hash, problem, "found block looks wrong");

@@ -14,7 +14,7 @@ use gopool_shards::work::{base58, header::HEADER_BYTES};
 use crate::store::{FoundBlock, PendingBlock};
 
 /// The record of a block that has just been found: the split is that of its own coinbase.
-pub(super) fn of_solved(solved: &Solved, payout_address: &str) -> FoundBlock {
+pub(super) fn of_solved(solved: &Solved) -> FoundBlock {
     FoundBlock {
         timestamp: Timestamp::now().to_string(),
         height: solved.job.height,
@@ -22,7 +22,7 @@ pub(super) fn of_solved(solved: &Solved, payout_address: &str) -> FoundBlock {
         worker: solved.worker.to_string(),
         share_diff: solved.difficulty,
         job_id: base58::counter(solved.job.id),
-        payout_address: payout_address.to_owned(),
+        payout_address: solved.job.payout.pool_address.clone(),
         coinbase_value_sats: solved.job.coinbase.value,
         pool_fee_sats: solved.split.fee(),
         worker_payout_sats: solved.split.worker,

@@ -1,26 +1,42 @@
-//! Raw files → a checked [`Config`]: one that exists is one the pool can run with.
+//! The configuration: files as written → a checked [`Config`], and one that exists is one the pool
+//! can run with. Everything that is wrong is said at once.
+//!
+//! ```text
+//! keys ─▶ reader ─▶ files ─▶ overrides ─▶ check ─▶ Config
+//!                     └─▶ migrate, rewrite (what goes back to the disk: never a flag)
+//! ```
 
+pub mod admin;
 mod check;
-mod raw;
+pub mod examples;
+mod files;
+pub mod keys;
+mod overrides;
+mod problem;
+mod reader;
+mod rewrite;
+#[cfg(test)]
+mod tests;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
-use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::reconnect::ReconnectRules;
 use gopool_shards::settings::Settings;
-use gopool_shards::work::address::{AddressError, Network};
+use gopool_shards::work::address::Network;
 use gopool_shards::work::job::JobInputs;
 
 use crate::cli::Flags;
+use crate::node::cookie::{Auth, CookieFile};
 use crate::node::zmq::Endpoint;
 use crate::store::EndedBans;
-use raw::{RawConfig, RawPolicy, RawTuning, RawVersionBits};
-
-const EXAMPLE: &str = include_str!("config.toml.example");
+use files::{Files, Legacy};
+use keys::{Entry, File};
+use problem::Problems;
+pub use problem::{Paths, Problem, ProblemKind};
+pub use rewrite::bring_up_to_date;
 
 /// Everything the pool runs with.
 #[derive(Clone, Debug)]
@@ -28,10 +44,10 @@ pub struct Config {
     pub network: Network,
     pub data_dir: PathBuf,
     pub stratum_listen: SocketAddr,
-    /// None when Stratum over TLS is switched off.
+    /// None when Stratum over TLS is switched off; so for the next two.
     pub stratum_tls_listen: Option<SocketAddr>,
-    /// None when the status server is switched off.
     pub status_listen: Option<SocketAddr>,
+    pub status_tls_listen: Option<SocketAddr>,
     pub brand_name: String,
     pub tagline: String,
     pub rpc_url: String,
@@ -45,90 +61,138 @@ pub struct Config {
     pub job_inputs: JobInputs,
     /// Characters of entropy in the tag of each job.
     pub job_entropy: usize,
+    pub peer_cleaning: PeerCleaning,
     /// 0 for one less than there are cores.
     pub shards: usize,
     pub debug: bool,
-    pub stdout: bool,
+    /// Only together with `debug`.
+    pub net_debug: bool,
+    /// Every setting, as it is in force and where it comes from.
+    pub entries: Vec<Entry>,
+    /// What the pool can live with and somebody should mend.
+    pub warnings: Vec<String>,
+    /// What the files say, without flags: this is what may be written back.
+    view: View,
 }
 
 /// How to authenticate with the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum RpcAuth {
     None,
     Cookie(PathBuf),
     /// Wherever a node of the network usually keeps its cookie.
     DetectedCookie,
+    /// `user:password` of `secrets.toml`.
+    Fixed(String),
 }
 
-/// Why the pool does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error(
-        "there is no {}. Copy {} to it, set node.payout_address, and start again.",
-        missing.display(), example.display()
-    )]
-    Missing { missing: PathBuf, example: PathBuf },
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{} is not valid: {source}", path.display())]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("{key} is {found}, allowed is {allowed}")]
-    Value { key: &'static str, found: String, allowed: &'static str },
-    #[error("{key} is {found}, no address of {}: {source}", network.name())]
-    Address { key: &'static str, found: String, network: Network, source: AddressError },
-}
-
-/// Reads and checks all files below the data folder; flags win over them.
-pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
-    let folder = flags.data_dir.join("config");
-    let config_path = folder.join("config.toml");
-    if !config_path.exists() {
-        return Err(ConfigError::Missing {
-            example: write_example(&folder)?,
-            missing: config_path,
-        });
-    }
-    let mut files = check::Files {
-        config: read::<RawConfig>(&config_path)?,
-        policy: read::<RawPolicy>(&folder.join("policy.toml"))?,
-        tuning: read::<RawTuning>(&folder.join("tuning.toml"))?,
-        version_bits: read::<RawVersionBits>(&folder.join("version_bits.toml"))?,
-    };
-    if let Some(blacklist) = read_blacklist(&folder.join("miner_blacklist.json")) {
-        files.policy.bans.banned_miner_types = blacklist;
-    }
-    check::check(files, flags)
-}
-
-/// The list that wins over `banned_miner_types`, unless it is empty; one that cannot be read is
-/// reported and left out.
-fn read_blacklist(path: &Path) -> Option<Vec<String>> {
-    let text = fs::read_to_string(path).ok()?;
-    match serde_json::from_str::<Vec<String>>(&text) {
-        Ok(list) => Some(list).filter(|list| list.iter().any(|entry| !entry.trim().is_empty())),
-        Err(error) => {
-            eprintln!("gopool: {} is left out: {error}", path.display());
-            None
+impl RpcAuth {
+    pub fn to_auth(&self, network: Network) -> Auth {
+        match self {
+            Self::None => Auth::None,
+            Self::Fixed(credentials) => Auth::Fixed(credentials.clone()),
+            Self::Cookie(path) => Auth::Cookie(CookieFile::at(path)),
+            Self::DetectedCookie => Auth::Cookie(CookieFile::detected(network)),
         }
     }
 }
 
-fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, ConfigError> {
-    match fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            source: Box::new(error),
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
-        Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+impl std::fmt::Debug for RpcAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => write!(f, "None"),
+            Self::Cookie(path) => write!(f, "Cookie({})", path.display()),
+            Self::DetectedCookie => write!(f, "DetectedCookie"),
+            Self::Fixed(_) => write!(f, "Fixed"),
+        }
     }
 }
 
-fn write_example(folder: &Path) -> Result<PathBuf, ConfigError> {
-    let examples = folder.join("examples");
-    let path = examples.join("config.toml.example");
-    fs::create_dir_all(&examples)
-        .and_then(|()| fs::write(&path, EXAMPLE))
-        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-    Ok(path)
+/// Which peers the node is asked to let go (`mining.md` §10).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PeerCleaning {
+    pub is_enabled: bool,
+    /// None for no limit: then nobody is slow.
+    pub ping_max: Option<Duration>,
+    pub peers_min: usize,
+}
+
+/// What a rewrite of the files needs to know of them.
+#[derive(Clone, Debug)]
+struct View {
+    paths: Paths,
+    legacy: Legacy,
+    files: Box<Files>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("there is no {}", .0.of(File::Config).display())]
+    Missing(Paths),
+    /// All that is wrong, a line each; warnings are among them.
+    #[error("{}", lines(.0))]
+    Problems(Vec<Problem>),
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable { path: PathBuf, source: std::io::Error },
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
+}
+
+impl ConfigError {
+    /// Nothing is wrong but addresses of another network.
+    pub fn is_about_addresses(&self) -> bool {
+        let Self::Problems(problems) = self else { return false };
+        problems.iter().any(|problem| problem.kind == ProblemKind::Address)
+            && problems.iter().all(|problem| problem.kind != ProblemKind::Error)
+    }
+}
+
+/// Reads the files, as often as it is asked to, and puts the command line on top of them.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    flags: Flags,
+    paths: Paths,
+    /// What this process has instead of a pool entropy that is written down: the same for its whole
+    /// life (`config.md` F-08).
+    drawn_entropy: String,
+}
+
+impl Loader {
+    pub fn new(flags: Flags) -> Self {
+        let paths = Paths { folder: flags.data_dir().join("config"), secrets: flags.secrets() };
+        let drawn_entropy = crate::entropy::letters_and_digits(check::POOL_ENTROPY_CHARACTERS);
+        Self { flags, paths, drawn_entropy }
+    }
+
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Reads and checks everything, and changes nothing.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        if !self.paths.of(File::Config).exists() {
+            return Err(ConfigError::Missing(self.paths.clone()));
+        }
+        let mut problems = Problems::new(self.paths.clone());
+        let written = Files::read(&mut problems);
+        let mut files = written.clone();
+        overrides::apply(&mut files, &self.flags);
+        let config = check::check(&files, &self.flags, &self.drawn_entropy, &mut problems);
+        let has_errors = problems.has_errors();
+        let problems = problems.into_vec();
+        match config {
+            Some(mut config) if !has_errors => {
+                let warnings = problems.iter().map(Problem::to_string);
+                config.warnings.splice(0..0, warnings);
+                let legacy = written.legacy;
+                config.view = View { paths: self.paths.clone(), legacy, files: Box::new(written) };
+                Ok(config)
+            }
+            _ => Err(ConfigError::Problems(problems)),
+        }
+    }
 }

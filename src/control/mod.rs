@@ -3,6 +3,7 @@
 
 mod feed_status;
 mod gate;
+mod reload;
 mod work;
 
 use std::net::TcpListener;
@@ -20,6 +21,7 @@ use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
 use crate::blocks::{BlockEvent, Blocks};
+use crate::command::Command;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
@@ -71,7 +73,7 @@ pub struct ControlPlan {
     pub found: Vec<FoundBlock>,
     pub store: StoreHandle,
     pub snapshots: SnapshotCell,
-    pub stop: Receiver<()>,
+    pub commands: Receiver<Command>,
 }
 
 pub struct Control {
@@ -100,7 +102,7 @@ pub struct Control {
 
 /// Runs the pool until it is stopped.
 pub fn run(plan: ControlPlan) -> Ended {
-    let ControlPlan { node_events, reports, block_events, stop, .. } = plan;
+    let ControlPlan { node_events, reports, block_events, commands, .. } = plan;
     let mut control = Control {
         work: WorkBuilder::new(&plan.config),
         config: plan.config,
@@ -122,7 +124,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         sync: None,
         store: plan.store,
     };
-    let ended = control.run(&node_events, &reports, &block_events, &stop);
+    let ended = control.run(&node_events, &reports, &block_events, &commands);
     control.stop(&reports);
     ended
 }
@@ -133,7 +135,7 @@ impl Control {
         node_events: &Receiver<NodeEvent>,
         reports: &Receiver<Report>,
         block_events: &Receiver<BlockEvent>,
-        stop: &Receiver<()>,
+        commands: &Receiver<Command>,
     ) -> Ended {
         let mut next_snapshot = Instant::now();
         loop {
@@ -149,7 +151,10 @@ impl Control {
                 recv(block_events) -> event => if let Ok(event) = event {
                     self.on_block(&event);
                 },
-                recv(stop) -> _ => return Ended::Stopped,
+                recv(commands) -> command => match command {
+                    Ok(Command::Reload(config)) => self.on_reload(*config),
+                    Ok(Command::Stop) | Err(_) => return Ended::Stopped,
+                },
                 default(next_snapshot.saturating_duration_since(Instant::now())) => {}
             }
             if Instant::now() >= next_snapshot {
@@ -183,6 +188,26 @@ impl Control {
             self.store.save_ban(&ban);
         }
         self.ledger.add(report, self.started.elapsed());
+    }
+
+    /// Goes on with another configuration, as far as a running pool can.
+    fn on_reload(&mut self, config: Config) {
+        let changes = reload::changes(&self.config, &config);
+        self.config = reload::take(&self.config, config);
+        let settings = Arc::new(self.config.settings.clone());
+        for shard in &self.shards {
+            shard.downlink.send_settings(Arc::clone(&settings));
+        }
+        self.work.configure(&self.config);
+        if changes.job {
+            match self.work.again() {
+                Ok(Some(job)) => self.hand_out(&job),
+                Ok(None) => {}
+                Err(error) => warn!(component = "feed", %error, "template cannot be mined"),
+            }
+        }
+        self.publish();
+        reload::report(&changes, &self.config);
     }
 
     /// Lets miners go when there has been no fresh work for them for too long, and welcomes them

@@ -37,11 +37,24 @@ impl WorkBuilder {
         Self {
             inputs: config.job_inputs.clone(),
             entropy_characters: config.job_entropy,
-            age_max: config.settings.shares.ntime_forward_max / 2,
+            age_max: age_max(config),
             next_id: 0,
             current: None,
             fallback: None,
         }
+    }
+
+    /// What jobs are made with from now on.
+    pub(super) fn configure(&mut self, config: &Config) {
+        self.inputs = config.job_inputs.clone();
+        self.entropy_characters = config.job_entropy;
+        self.age_max = age_max(config);
+    }
+
+    /// The last template, compiled anew.
+    pub(super) fn again(&mut self) -> Result<Option<Arc<Job>>, CoinbaseError> {
+        let template = self.current.as_ref().map(|current| current.template.clone());
+        template.map(|template| self.build(template)).transpose()
     }
 
     pub(super) fn has_job(&self) -> bool {
@@ -101,4 +114,9 @@ impl WorkBuilder {
             built_at: *built_at,
         })
     }
+}
+
+/// Half of how far a share's time may run ahead of its job's.
+fn age_max(config: &Config) -> Duration {
+    config.settings.shares.ntime_forward_max / 2
 }

@@ -87,6 +87,11 @@ impl CookieFile {
         Self { candidates, state: Mutex::default() }
     }
 
+    /// The first place where there is one now, read or not.
+    pub fn find(&self) -> Option<PathBuf> {
+        self.candidates.iter().find(|path| path.is_file()).cloned()
+    }
+
     /// Where the cookie in use was read.
     pub fn path(&self) -> Option<PathBuf> {
         let state = self.state.lock().expect("no code panics while it holds this");

@@ -25,6 +25,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +45,8 @@ use crate::snapshot::SnapshotCell;
 const CONNECTIONS_MAX: u32 = 1024;
 /// For requests in flight when the server stops (`web.md` §1.1).
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often `stop` is looked at: a person who stops the daemon does not notice this.
-const STOP_POLL: Duration = Duration::from_millis(50);
+/// How often the switch is looked at: a person who turns it does not notice this.
+const SWITCH_POLL: Duration = Duration::from_millis(50);
 /// Before the next accept after one failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Between two log lines about connections turned away: a flood must not become a log.
@@ -56,22 +57,50 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each submission ring: a batch of reads and accepts, not the connections.
 const RING_DEPTH: usize = 128;
 
-/// Serves on `listener`, which is bound and listening, until `stop` becomes true and for at most
-/// five seconds more. An error here means that the executor could not be made.
-pub fn spawn(
-    listener: TcpListener,
-    snapshots: SnapshotCell,
-    core: Option<usize>,
-    stop: Arc<AtomicBool>,
-) -> io::Result<JoinHandle<()>> {
+/// How others reach the running server.
+#[derive(Debug, Default)]
+pub struct StatusSwitch {
+    stop: AtomicBool,
+    reload: AtomicBool,
+}
+
+impl StatusSwitch {
+    // Relaxed everywhere: nothing else is read because of these flags.
+
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Loads the pages again; those that cannot be used leave the ones in use as they are.
+    pub fn reload(&self) {
+        self.reload.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the server is given.
+pub struct StatusPlan {
+    /// Bound and listening.
+    pub listener: TcpListener,
+    pub snapshots: SnapshotCell,
+    pub core: Option<usize>,
+    /// Pages of the operator's own, over those in the binary.
+    pub templates: PathBuf,
+    /// Without it there is nothing under `/api/`.
+    pub json: bool,
+}
+
+/// Serves until it is stopped and for at most five seconds more. An error here means that the
+/// executor could not be made.
+pub fn spawn(plan: StatusPlan, switch: Arc<StatusSwitch>) -> io::Result<JoinHandle<()>> {
     // glommio accepts over io_uring, which answers EAGAIN at once on a non-blocking socket.
-    listener.set_nonblocking(false)?;
+    plan.listener.set_nonblocking(false)?;
+    let core = plan.core;
     let (made, is_made) = mpsc::sync_channel(1);
     let run = move || match executor(core) {
         Ok(executor) => {
             // The caller waits for this line, so somebody hears it.
             let _heard = made.send(Ok(()));
-            executor.run(serve(listener, snapshots, stop));
+            executor.run(serve(plan, switch));
         }
         Err(error) => {
             let _heard = made.send(Err(error));
@@ -94,23 +123,27 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
     Ok(builder.make()?)
 }
 
-async fn serve(listener: TcpListener, snapshots: SnapshotCell, stop: Arc<AtomicBool>) {
-    let site = Rc::new(Site::new(snapshots));
-    let service: Service = Rc::new(move |request| routes::answer(&site, request));
+async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
+    let StatusPlan { listener, snapshots, templates, json, .. } = plan;
+    let site = Rc::new(Site::new(snapshots, templates, json));
+    let answering = Rc::clone(&site);
+    let service: Service = Rc::new(move |request| routes::answer(&answering, request));
     let open = Rc::new(Cell::new(0));
     let stopping = Rc::new(Stopping::default());
     let accepting =
         glommio::spawn_local(accept(listener, service, Rc::clone(&open), Rc::clone(&stopping)));
 
-    // Relaxed: nothing else is read because of this flag.
-    while !stop.load(Ordering::Relaxed) {
-        sleep(STOP_POLL).await;
+    while !switch.stop.load(Ordering::Relaxed) {
+        if switch.reload.swap(false, Ordering::Relaxed) {
+            site.reload();
+        }
+        sleep(SWITCH_POLL).await;
     }
     accepting.cancel().await;
     stopping.begin();
     let deadline = Instant::now() + STOP_TIMEOUT;
     while open.get() > 0 && Instant::now() < deadline {
-        sleep(STOP_POLL).await;
+        sleep(SWITCH_POLL).await;
     }
     info!(component = "status", kind = "stop", unfinished = open.get(), "status server stopped");
 }

@@ -3,6 +3,9 @@
 //! refresh each one in place.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use minijinja::value::Value;
@@ -25,15 +28,50 @@ const EVERY_ADDRESS: [&str; 4] = ["", "0.0.0.0", "[::]", "::"];
 
 pub struct Pages(Environment<'static>);
 
+/// Pages in the binary, by the names under which an operator may put others in their place.
+const EMBEDDED: [(&str, &str); 3] = [
+    ("layout.html", include_str!("../../web/layout.html")),
+    ("overview.html", include_str!("../../web/overview.html")),
+    ("error.html", include_str!("../../web/error.html")),
+];
+
+/// Why an operator's pages are not used.
+#[derive(Debug, thiserror::Error)]
+pub enum PagesError {
+    #[error("cannot read {name}: {source}")]
+    Unreadable { name: &'static str, source: io::Error },
+    #[error("{name} cannot be used: {source}")]
+    Unusable { name: &'static str, source: Error },
+}
+
 impl Pages {
-    pub fn new(assets: &Assets) -> Self {
+    pub fn embedded(assets: &Assets) -> Self {
+        Self::parse(assets, EMBEDDED.map(|(name, source)| (name, source.to_owned())))
+            .expect("embedded templates parse, as tests see")
+    }
+
+    /// Those of `folder`, and those of the binary where it has none.
+    pub fn load(assets: &Assets, folder: &Path) -> Result<Self, PagesError> {
+        let mut sources = EMBEDDED.map(|(name, source)| (name, source.to_owned()));
+        for (name, source) in &mut sources {
+            match fs::read_to_string(folder.join(*name)) {
+                Ok(text) => *source = text,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(PagesError::Unreadable { name, source }),
+            }
+        }
+        Self::parse(assets, sources)
+    }
+
+    fn parse(
+        assets: &Assets,
+        sources: [(&'static str, String); EMBEDDED.len()],
+    ) -> Result<Self, PagesError> {
         let mut templates = Environment::new();
-        for (name, source) in [
-            ("layout.html", include_str!("../../web/layout.html")),
-            ("overview.html", include_str!("../../web/overview.html")),
-            ("error.html", include_str!("../../web/error.html")),
-        ] {
-            templates.add_template(name, source).expect("embedded templates parse, as tests see");
+        for (name, text) in sources {
+            templates
+                .add_template_owned(name, text)
+                .map_err(|source| PagesError::Unusable { name, source })?;
         }
         for (name, path) in [("css_url", "/static/app.css"), ("js_url", "/static/app.js")] {
             templates.add_global(name, assets.find(path).expect("an embedded file").url());
@@ -44,7 +82,7 @@ impl Pages {
         templates.add_filter("integer", format::integer);
         templates.add_filter("difficulty", format::difficulty);
         templates.add_filter("coins", |sats| format::bitcoin(sats).replace(" BTC", ""));
-        Self(templates)
+        Ok(Self(templates))
     }
 
     pub fn overview(&self, snapshot: &Snapshot, server: &Server) -> Result<String, Error> {
@@ -250,7 +288,7 @@ mod tests {
     use crate::status::sample;
 
     fn overview(snapshot: &Snapshot) -> String {
-        let pages = Pages::new(&Assets::new());
+        let pages = Pages::embedded(&Assets::new());
         pages.overview(snapshot, &Server::new(snapshot)).unwrap()
     }
 
@@ -296,7 +334,7 @@ mod tests {
         for text in ["<script>alert", "<b>", "hunter2", "10.0.0.7", &snapshot.workers[0].name] {
             assert!(!html.contains(text), "{text}");
         }
-        let pages = Pages::new(&Assets::new());
+        let pages = Pages::embedded(&Assets::new());
         let html = pages.error(&snapshot, Status::NotFound, "/<script>alert(2)").unwrap();
         assert!(html.contains("404") && !html.contains("<script>alert"));
     }

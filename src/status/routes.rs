@@ -42,7 +42,8 @@ const ROUTES: [Route; 4] = [
 
 /// Answers any request; the only entrance.
 pub fn answer(site: &Site, request: &Request) -> Response {
-    let route = ROUTES.iter().find(|route| route.path == request.path);
+    let has_json = site.has_json || !request.path.starts_with("/api/");
+    let route = ROUTES.iter().find(|route| route.path == request.path && has_json);
     let response = match (route, site.assets.find(&request.path)) {
         (None, None) => not_found(site, request),
         _ if request.method == Method::Other => {
@@ -65,7 +66,7 @@ pub fn answer(site: &Site, request: &Request) -> Response {
 fn overview(site: &Site, request: &Request) -> Response {
     let newest = site.newest();
     let host = request.header("host").and_then(host_name).unwrap_or("localhost");
-    let Some(document) = newest.overview(&site.pages, host) else {
+    let Some(document) = newest.overview(&site.pages(), host) else {
         return error_page(site, Status::InternalError, &request.path);
     };
     let status = match Health::of(&newest.snapshot) {
@@ -143,7 +144,7 @@ fn not_found(site: &Site, request: &Request) -> Response {
 }
 
 fn error_page(site: &Site, status: Status, path: &str) -> Response {
-    match site.pages.error(&site.newest().snapshot, status, path) {
+    match site.pages().error(&site.newest().snapshot, status, path) {
         Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
         Err(error) => {
             error!(component = "status", path, %error, "error page not rendered");
@@ -190,7 +191,7 @@ mod tests {
     use crate::status::sample;
 
     fn site(snapshot: Snapshot) -> Site {
-        Site::new(SnapshotCell::new(snapshot))
+        Site::new(SnapshotCell::new(snapshot), Default::default(), true)
     }
 
     fn get(site: &Site, path: &str, headers: &[(&str, &str)]) -> Response {

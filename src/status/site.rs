@@ -1,10 +1,11 @@
 //! What the routes share: the newest snapshot and everything rendered from it, once, as bytes.
 
 use std::cell::{OnceCell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, info};
 
 use super::api::Server;
 use super::assets::Assets;
@@ -16,16 +17,44 @@ use crate::snapshot::{Snapshot, SnapshotCell};
 
 pub struct Site {
     pub assets: Assets,
-    pub pages: Pages,
+    /// `-no-json` takes it away.
+    pub has_json: bool,
+    pages: RefCell<Rc<Pages>>,
+    templates: PathBuf,
     snapshots: SnapshotCell,
     newest: RefCell<Option<Rc<Rendered>>>,
 }
 
 impl Site {
-    pub fn new(snapshots: SnapshotCell) -> Self {
+    /// `templates` is the folder of the operator's own pages; what is wrong with them is logged, and
+    /// those of the binary are used.
+    pub fn new(snapshots: SnapshotCell, templates: PathBuf, has_json: bool) -> Self {
         let assets = Assets::new();
-        let pages = Pages::new(&assets);
-        Self { assets, pages, snapshots, newest: RefCell::new(None) }
+        let pages = Pages::load(&assets, &templates).unwrap_or_else(|error| {
+            error!(component = "http", path = %templates.display(), %error, "pages not usable");
+            Pages::embedded(&assets)
+        });
+        let pages = RefCell::new(Rc::new(pages));
+        Self { assets, has_json, pages, templates, snapshots, newest: RefCell::new(None) }
+    }
+
+    pub fn pages(&self) -> Rc<Pages> {
+        Rc::clone(&self.pages.borrow())
+    }
+
+    /// Takes the pages as they are on disk now, or keeps those it has.
+    pub fn reload(&self) {
+        let path = self.templates.display();
+        match Pages::load(&self.assets, &self.templates) {
+            Ok(pages) => {
+                *self.pages.borrow_mut() = Rc::new(pages);
+                *self.newest.borrow_mut() = None;
+                info!(component = "http", %path, "pages reloaded");
+            }
+            Err(error) => {
+                error!(component = "http", %path, %error, "pages not reloaded, the old ones stay");
+            }
+        }
     }
 
     /// The newest snapshot with what was rendered from it so far. Holding the snapshot keeps its
@@ -129,14 +158,14 @@ mod tests {
     #[test]
     fn everything_is_rendered_once_per_snapshot() {
         let cell = SnapshotCell::new(sample::empty());
-        let site = Site::new(cell.clone());
+        let site = Site::new(cell.clone(), PathBuf::new(), true);
         let first = site.newest();
         assert!(Rc::ptr_eq(&first, &site.newest()));
         let bytes = |document: Document| document.body.as_bytes().as_ptr();
         assert_eq!(bytes(first.json().unwrap()), bytes(first.json().unwrap()));
         assert_eq!(
-            bytes(first.overview(&site.pages, "a").unwrap()),
-            bytes(first.overview(&site.pages, "a").unwrap())
+            bytes(first.overview(&site.pages(), "a").unwrap()),
+            bytes(first.overview(&site.pages(), "a").unwrap())
         );
         cell.store(sample::busy());
         assert!(!Rc::ptr_eq(&first, &site.newest()));

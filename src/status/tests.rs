@@ -7,18 +7,30 @@ use super::*;
 
 struct Server {
     address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    switch: Arc<StatusSwitch>,
+    templates: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     fn start() -> Self {
+        Self::with_json(true)
+    }
+
+    fn with_json(json: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let cell = SnapshotCell::new(sample::busy());
-        let thread = spawn(listener, cell, None, Arc::clone(&stop)).unwrap();
-        Self { address, stop, thread: Some(thread) }
+        let switch = Arc::new(StatusSwitch::default());
+        let templates = tempfile::tempdir().unwrap();
+        let plan = StatusPlan {
+            listener,
+            snapshots: SnapshotCell::new(sample::busy()),
+            core: None,
+            templates: templates.path().to_owned(),
+            json,
+        };
+        let thread = spawn(plan, Arc::clone(&switch)).unwrap();
+        Self { address, switch, templates, thread: Some(thread) }
     }
 
     fn connect(&self) -> TcpStream {
@@ -36,7 +48,7 @@ impl Server {
 
     fn stop(&mut self) -> Duration {
         let started = Instant::now();
-        self.stop.store(true, Ordering::Relaxed);
+        self.switch.stop();
         self.thread.take().unwrap().join().unwrap();
         started.elapsed()
     }
@@ -176,10 +188,47 @@ fn stopping_closes_idle_connections_at_once_and_lets_the_others_finish() {
     busy.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").unwrap();
     // Both are known to the server once it has had time for them.
     thread::sleep(Duration::from_millis(100));
-    server.stop.store(true, Ordering::Relaxed);
+    server.switch.stop();
     assert_eq!(read_to_end(idle), "");
     busy.write_all(b"\r\n").unwrap();
     let text = read_to_end(busy);
     assert!(text.starts_with("HTTP/1.1 200 OK") && text.contains("\r\nConnection: close\r\n"));
     assert!(server.stop() < STOP_TIMEOUT);
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// Asks for the overview until it has `words`.
+fn await_page(server: &Server, words: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !server.talk(GET).contains(words) {
+        assert!(Instant::now() < deadline, "{words}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_operators_pages_are_taken_when_told_and_broken_ones_are_not() {
+    let server = Server::start();
+    await_page(&server, "<html");
+    let page = server.templates.path().join("overview.html");
+    std::fs::write(&page, "ours: {{ network }}").unwrap();
+    assert!(server.talk(GET).contains("<html"), "not before anybody has said so");
+    server.switch.reload();
+    await_page(&server, "ours: mainnet");
+    std::fs::write(&page, "{% if %}").unwrap();
+    server.switch.reload();
+    thread::sleep(4 * SWITCH_POLL);
+    await_page(&server, "ours: mainnet");
+    std::fs::remove_file(&page).unwrap();
+    server.switch.reload();
+    await_page(&server, "<html");
+}
+
+#[test]
+fn without_json_there_is_nothing_under_api() {
+    let server = Server::with_json(false);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(status_lines(&server.talk(&get("/api/server"))), ["HTTP/1.1 404 Not Found"]);
+    assert_eq!(status_lines(&server.talk(&get("/metrics"))), ["HTTP/1.1 200 OK"]);
 }

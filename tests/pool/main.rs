@@ -14,6 +14,7 @@
 //! | `prometheus`                                  | a reader of `/metrics`                    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status`                   | bad clients, bad starts, public figures   |
+//! | `reload` `first_run`                          | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
@@ -42,11 +43,13 @@ mod abuse;
 mod blocks;
 mod churn;
 mod clients;
+mod first_run;
 mod foreign;
 mod freeze;
 mod order;
 mod outage;
 mod refusals;
+mod reload;
 mod resume;
 mod shards;
 mod shutdown;

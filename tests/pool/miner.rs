@@ -142,6 +142,14 @@ impl Miner {
         self.await_job(&what, limit, |job| display(&job.previous_hash) == hash_hex)
     }
 
+    /// The first work after `job`.
+    #[track_caller]
+    pub fn await_another(&mut self, job: &Job) -> Job {
+        let known: Vec<String> = self.jobs.iter().map(|known| known.job.id.clone()).collect();
+        let what = format!("work after {}", job.id);
+        self.await_job(&what, ANSWER_LIMIT, |other| !known.contains(&other.id))
+    }
+
     #[track_caller]
     fn await_job(&mut self, what: &str, limit: Duration, wanted: impl Fn(&Job) -> bool) -> Job {
         let deadline = Instant::now() + limit;

@@ -166,6 +166,33 @@ impl Pool {
         });
     }
 
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
+    }
+
+    /// Lines of the log so far: what comes later is looked for behind them.
+    pub fn log_length(&self) -> usize {
+        self.stdout.lock().expect("no panic while it was held").len()
+    }
+
+    pub fn lines_after(&self, skip: usize) -> Vec<String> {
+        self.stdout.lock().expect("no panic while it was held")[skip..].to_vec()
+    }
+
+    /// Waits for a line behind the first `skip`.
+    #[track_caller]
+    pub fn await_log_after(&self, skip: usize, message: &str, fields: &[&str]) -> String {
+        until(&format!("the log goes on with {message:?} and {fields:?}"), START_LIMIT, || {
+            let lines = self.stdout.lock().expect("no panic while it was held");
+            lines.iter().skip(skip).find(|line| is_log_line(line, message, fields)).cloned()
+        })
+    }
+
     pub fn resident_bytes(&self) -> u64 {
         self.process.resident_bytes()
     }

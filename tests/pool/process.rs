@@ -85,7 +85,7 @@ impl Process {
         Some(line.split_once(':')?.1.trim().to_owned())
     }
 
-    fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         let id = i32::try_from(self.id()).expect("a process id fits");
         // SAFETY: `kill` takes two integers. The child has not been waited for (that needs `&mut`),
         // so its id cannot belong to another process yet.

@@ -57,7 +57,7 @@ pub struct NodeArgs {
     /// A new tip after so many seconds, again and again; 0 for none
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     tip_every: u64,
-    /// One share of `-flood` in 65,536 is a block
+    /// One hash in 65,536 is a block
     #[arg(long)]
     easy_blocks: bool,
     /// `user:password` it asks for [default: everybody is answered]

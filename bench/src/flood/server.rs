@@ -44,7 +44,7 @@ pub struct PoolPlan {
     pub cpu: Option<usize>,
     /// Threads that serve miners.
     pub shards: usize,
-    /// Difficulty that every hash meets (`-flood`).
+    /// Difficulty that every hash meets: the load need not search.
     pub is_flood: bool,
     /// Bans as they are by default; without them nobody is banned.
     pub has_bans: bool,
@@ -77,9 +77,6 @@ impl Server {
         let mut command = Command::new(program);
         command.arg("-data-dir").arg(folder.path()).arg("-stdout");
         command.args(["-max-conns", "0", "-shards", &plan.shards.max(1).to_string()]);
-        if plan.is_flood {
-            command.arg("-flood");
-        }
         // Whatever it writes beside its data goes away with it; an operator's node is not found.
         command.current_dir(folder.path()).env("HOME", folder.path()).env_remove("BITCOIN_DATADIR");
         let (child, lines) = start(command, path, plan.cpu)?;
@@ -224,10 +221,12 @@ fn write_files(folder: &Path, node: &Node, plan: &PoolPlan) -> io::Result<()> {
         policy += "[bans]\nban_invalid_submissions_after = 0\nreconnect_ban_threshold = 0\n";
     }
     fs::write(config.join("policy.toml"), policy)?;
-    fs::write(
-        config.join("tuning.toml"),
-        "[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n",
-    )
+    let mut tuning =
+        String::from("[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n");
+    if plan.is_flood {
+        tuning += "[difficulty]\nmin_difficulty = 1e-10\nmax_difficulty = 1e-10\n";
+    }
+    fs::write(config.join("tuning.toml"), tuning)
 }
 
 /// The value of `key` in a log line.

@@ -116,6 +116,7 @@ pub(super) mod tests {
         };
         let inputs = JobInputs {
             payout: Arc::new(PayoutPolicy {
+                pool_address: String::new(),
                 pool_script: vec![0x52],
                 fee_percent: 2.0,
                 donation: None,

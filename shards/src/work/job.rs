@@ -128,6 +128,7 @@ mod tests {
     fn inputs(bip110_enabled: bool, version_bits: Vec<(u32, bool)>) -> JobInputs {
         JobInputs {
             payout: Arc::new(PayoutPolicy {
+                pool_address: String::new(),
                 pool_script: vec![0x51],
                 fee_percent: 2.0,
                 donation: None,

@@ -6,7 +6,9 @@ use smallvec::SmallVec;
 /// The pool's side of every coinbase, fixed for the life of a job.
 #[derive(Clone, Debug)]
 pub struct PayoutPolicy {
-    /// scriptPubKey of `node.payout_address`.
+    /// `node.payout_address`, for the records.
+    pub pool_address: String,
+    /// Its scriptPubKey.
     pub pool_script: Vec<u8>,
     /// Of the whole reward, 0 to 99.99.
     pub fee_percent: f64,
@@ -93,6 +95,7 @@ mod tests {
 
     fn policy(fee_percent: f64, donation: Option<f64>) -> PayoutPolicy {
         PayoutPolicy {
+            pool_address: String::new(),
             pool_script: POOL.to_vec(),
             fee_percent,
             donation: donation.map(|percent| Donation { script: b"donation".to_vec(), percent }),

@@ -102,6 +102,7 @@ pub(crate) fn job(chance: &mut Chance, levels: usize) -> Job {
     };
     let inputs = JobInputs {
         payout: Arc::new(PayoutPolicy {
+            pool_address: String::new(),
             pool_script: vec![0x51],
             fee_percent: 2.0,
             donation: None,

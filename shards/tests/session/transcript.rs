@@ -129,6 +129,7 @@ pub fn template() -> Template {
 pub fn job_inputs() -> JobInputs {
     JobInputs {
         payout: Arc::new(PayoutPolicy {
+            pool_address: String::new(),
             pool_script: script_for("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", Network::Mainnet)
                 .expect("an address"),
             fee_percent: 2.0,

@@ -64,6 +64,7 @@ impl Example {
         assert!(template.commits_to_its_witnesses());
         let inputs = JobInputs {
             payout: Arc::new(PayoutPolicy {
+                pool_address: String::new(),
                 pool_script: self.script(self.pool),
                 fee_percent: self.fee_percent,
                 donation: self

@@ -1,0 +1,65 @@
+//! A new configuration for a running pool: what can be taken is, the rest waits for a restart.
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::config::keys::{Apply, Key};
+
+/// What is different, by when it takes effect.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub applied: Vec<&'static Key>,
+    pub restart: Vec<&'static Key>,
+    /// Something that is part of a job.
+    pub job: bool,
+}
+
+/// Compares what is in force with what shall be.
+pub(super) fn changes(before: &Config, after: &Config) -> Changes {
+    let mut changes = Changes::default();
+    for (old, new) in before.entries.iter().zip(&after.entries) {
+        if old.value == new.value {
+            continue;
+        }
+        match new.key.apply {
+            Apply::Restart => changes.restart.push(new.key),
+            apply => {
+                changes.applied.push(new.key);
+                changes.job |= apply == Apply::Job;
+            }
+        }
+    }
+    changes.job |= before.job_inputs.version_bits != after.job_inputs.version_bits;
+    changes
+}
+
+/// The new configuration, with what only a restart can change as it was.
+pub(super) fn take(before: &Config, mut after: Config) -> Config {
+    after.settings.extranonce2_size = before.settings.extranonce2_size;
+    after.job_inputs.extranonce2_size = before.job_inputs.extranonce2_size;
+    after.job_inputs.pool_entropy.clone_from(&before.job_inputs.pool_entropy);
+    let entries = before.entries.iter().zip(after.entries);
+    after.entries = entries
+        .map(|(old, new)| if new.key.apply == Apply::Restart { old.clone() } else { new })
+        .collect();
+    after
+}
+
+/// One line for each key that has changed, and one for those that wait.
+pub(super) fn report(changes: &Changes, after: &Config) {
+    for key in &changes.applied {
+        let entry = after.entries.iter().find(|entry| entry.key == *key);
+        let value = entry.map(ToString::to_string).unwrap_or_default();
+        info!(component = "config", key = key.path(), value, apply = key.apply.words(), "changed");
+    }
+    if !changes.restart.is_empty() {
+        let keys: Vec<String> = changes.restart.iter().map(|key| key.path()).collect();
+        warn!(component = "config", keys = keys.join(","), "changed, and needs a restart");
+    }
+    info!(
+        component = "config",
+        changed = changes.applied.len(),
+        need_restart = changes.restart.len(),
+        "configuration reloaded"
+    );
+}

@@ -1,0 +1,110 @@
+//! What somebody meets who installs the pool.
+
+use std::fs;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::node::{Chain, Node};
+use crate::pool;
+use crate::settings::{Settings, pool_address};
+
+/// Runs the program to its end, with these flags besides.
+#[track_caller]
+fn run(folder: &TempDir, settings: &Settings, flags: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        pool::command(folder.path(), settings).args(flags).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("its words are text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn the_first_start_writes_the_examples_and_says_the_three_steps() {
+    let settings = Settings::of(&Node::absent(Chain::Regtest));
+    let folder = TempDir::new().expect("a folder");
+    let (code, stdout, stderr) = run(&folder, &settings, &[]);
+    assert_eq!(code, Some(1), "{stderr}");
+    for step in ["1. cp ", "2. edit ", "3. start gopool again"] {
+        assert!(stdout.contains(step), "{step}: {stdout}");
+    }
+    let examples = folder.path().join("config/examples");
+    let count = fs::read_dir(&examples).expect("it was made").count();
+    assert_eq!(count, 6, "config, secrets, services, policy, tuning, version_bits");
+    let entries = fs::read_dir(folder.path()).expect("it is there").count();
+    assert_eq!(entries, 1, "nothing but config");
+    // The steps lead to a pool.
+    let example = fs::read_to_string(examples.join("config.toml.example")).expect("it was written");
+    let config = folder.path().join("config/config.toml");
+    fs::write(&config, &example).expect("write it");
+    let (code, stdout, _) = run(&folder, &settings, &["-check"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("node.payout_address is \"PUTYOURADDRESSHERE\""), "{stdout}");
+    let example = example.replace("PUT-YOUR-ADDRESS-HERE", pool_address(Chain::Regtest));
+    fs::write(&config, example).expect("write it");
+    let (code, stdout, _) = run(&folder, &settings, &["-check"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.ends_with("The pool would start.\n"), "{stdout}");
+}
+
+/// What the pool and the node would do together is said, and nothing is touched.
+#[test]
+fn a_check_asks_the_node_and_writes_nothing() {
+    let node = Node::new(Chain::Regtest);
+    let mut settings = Settings::of(&node);
+    let folder = TempDir::new().expect("a folder");
+    settings.write(folder.path());
+    let (code, stdout, stderr) = run(&folder, &settings, &["-check", "-max-conns", "7"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    for words in [
+        "chain regtest, 0 of 0 blocks",
+        "/Satoshi:",
+        "max_conns = 7",
+        "-max-conns\n",
+        "Stratum over TLS   off",
+        settings.payout_address.as_str(),
+    ] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+    let names: Vec<_> = fs::read_dir(folder.path().join("config"))
+        .expect("it is there")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(names.len(), 3, "the operator's three files: {names:?}");
+    assert!(!folder.path().join("logs").exists() && !folder.path().join("state").exists());
+    // A node of another chain is one that the pool would not work with.
+    settings.network = "signet";
+    settings.payout_address = pool_address(Chain::Signet).to_owned();
+    settings.write(folder.path());
+    let (code, stdout, _) = run(&folder, &settings, &["-check"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("the node is on the chain \"regtest\""), "{stdout}");
+}
+
+#[test]
+fn a_check_lists_all_that_is_wrong() {
+    let settings = Settings::of(&Node::absent(Chain::Regtest));
+    let folder = TempDir::new().expect("a folder");
+    settings.write(folder.path());
+    let config = folder.path().join("config");
+    fs::write(config.join("policy.toml"), "[timeouts]\nconnection_timeout_seconds = 1\n").unwrap();
+    fs::write(config.join("tuning.toml"), "[mining]\njob_entropy = 99\n").unwrap();
+    for flags in [&["-check"][..], &[]] {
+        let (code, stdout, stderr) = run(&folder, &settings, flags);
+        assert_eq!(code, Some(1), "{stdout}{stderr}");
+        let told = stdout + &stderr;
+        for place in
+            ["policy.toml:2: timeouts.connection_timeout", "tuning.toml:2: mining.job_entropy"]
+        {
+            assert!(told.contains(place), "{place}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_first_real_start_makes_what_an_operator_may_look_for() {
+    let node = Node::new(Chain::Regtest);
+    let pool = pool::Pool::for_node(&node);
+    let admin = fs::read_to_string(pool.folder().join("config/admin.toml")).expect("it is made");
+    assert!(admin.contains("enabled = false"), "{admin}");
+    assert!(pool.folder().join("config/examples/tuning.toml.example").exists());
+}

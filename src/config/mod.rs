@@ -8,6 +8,8 @@
 
 pub mod admin;
 mod check;
+#[cfg(test)]
+mod documentation;
 pub mod examples;
 mod files;
 pub mod keys;

@@ -9,7 +9,7 @@ use crate::miner::Miner;
 use crate::node::{Chain, Node};
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
-use crate::work::hex;
+use crate::work::{Job, hex};
 
 /// Of 127.0.0.1, all at work.
 const MINER_COUNT: usize = 1000;
@@ -49,8 +49,8 @@ fn a_new_configuration_is_taken_and_what_needs_a_restart_is_listed() {
     pool.await_log_after(length, "changed, and needs a restart", &["keys=server.pool_listen"]);
     // The miner that was there gets work with the new tag, on the same tip.
     let after = miner.await_another(&before);
-    assert!(hex(&after.coinb1).contains(&hex(b"/renamed-goPool/")), "{}", hex(&after.coinb1));
-    assert!(!hex(&before.coinb1).contains(&hex(b"renamed")));
+    let has_tag = |job: &Job| hex(&job.coinb2).contains(&hex(b"/renamed-goPool/"));
+    assert!(has_tag(&after) && !has_tag(&before), "{}", hex(&after.coinb2));
     assert!(pool.get("/", &[]).body.contains("<dd>5.00%</dd>"), "the page shows the new fee");
     // And a block of it is one.
     let hash = miner.mine_block();

@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod cores;
 pub mod log;
+pub mod panic_log;
 pub mod preflight;
 pub mod preview;
 pub mod signals;

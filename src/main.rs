@@ -25,7 +25,7 @@ use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
 use gopool::store::{BanRow, StoreError};
 use gopool::tls::{Certificate, TlsError};
-use gopool::{entropy, log, status, store};
+use gopool::{entropy, log, panic_log, status, store};
 use gopool_shards::admission::Admission;
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
@@ -89,6 +89,8 @@ impl Fatal {
 }
 
 fn main() -> ExitCode {
+    // In the folder it is started in: the data folder is not known yet.
+    panic_log::install("panic.log".into());
     let flags = Flags::from_args();
     let loader = Loader::new(flags.clone());
     if flags.check {
@@ -105,7 +107,9 @@ fn main() -> ExitCode {
             tracing::error!(component = "startup", error = %fatal, "goPool ends");
             // The first steps have been said.
             if !matches!(fatal, Fatal::Config(ConfigError::Missing(_))) {
-                eprintln!("gopool: {fatal}");
+                for line in fatal.to_string().lines() {
+                    eprintln!("gopool: {line}");
+                }
             }
             ExitCode::from(fatal.exit_code())
         }

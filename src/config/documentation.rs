@@ -19,7 +19,8 @@ fn table() -> String {
     let mut place: Option<(File, &str)> = None;
     for key in keys::all() {
         if place != Some((key.file, key.table)) {
-            let table = if key.table.is_empty() { String::new() } else { format!(" `[{}]`", key.table) };
+            let table =
+                if key.table.is_empty() { String::new() } else { format!(" `[{}]`", key.table) };
             let _ = write!(
                 text,
                 "\n**{}**{table}\n\n| key | default | allowed | a change applies | what it does |\n\

@@ -176,6 +176,7 @@ fn settings() -> Settings {
             idle_timeout: 5 * minute,
         },
         hashrate: HashrateSettings::new(Duration::from_secs(450), 15.0),
+        observes_miners: false,
         shares: SharePolicy {
             freshness: Freshness::JobId,
             check_ntime_window: true,

@@ -21,6 +21,7 @@ pub mod blocks;
 pub mod control;
 pub mod ledger;
 pub mod node;
+pub mod profiles;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -20,6 +20,7 @@ use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
+use gopool::profiles::Profiles;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
@@ -243,6 +244,7 @@ fn run(flags: &Flags, loader: Loader) -> Result<(), Fatal> {
         found: restored.found,
         store,
         snapshots,
+        profiles: flags.miner_profile_json().map(Profiles::spawn).transpose()?,
         commands,
         config,
     });

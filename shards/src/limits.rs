@@ -95,5 +95,7 @@ pub const REPORT_QUEUE: usize = 4;
 /// New bans that a report carries: more in one second are in force all the same, but do not outlive
 /// the process.
 pub const BANS_PER_REPORT_MAX: usize = 4096;
+/// Looks at miners that a report carries: all of a full shard's in one sweep.
+pub const OBSERVATIONS_PER_REPORT_MAX: usize = 100_000;
 /// Connections a listener's backlog holds while its shard is busy.
 pub const ACCEPT_BACKLOG: i32 = 4096;

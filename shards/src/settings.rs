@@ -36,6 +36,8 @@ pub struct Settings {
     pub vardiff: VarDiffSettings,
     pub hashrate: HashrateSettings,
     pub shares: SharePolicy,
+    /// Somebody wants to know what kinds of miners are like.
+    pub observes_miners: bool,
 }
 
 /// Sizes of a socket's buffers, in bytes; 0 leaves them to the system.

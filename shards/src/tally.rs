@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::admission::ban::Ban;
-use crate::limits::BANS_PER_REPORT_MAX;
+use crate::limits::{BANS_PER_REPORT_MAX, OBSERVATIONS_PER_REPORT_MAX};
 use crate::wire::reject::Reject;
 
 /// What happened since the last report. Sums may be added to each other in any order.
@@ -31,6 +32,8 @@ pub struct Sums {
     pub connections_closed: BTreeMap<&'static str, u64>,
     /// New ones, for the database.
     pub bans: Vec<Arc<Ban>>,
+    /// Only while somebody wants to know.
+    pub observations: Vec<Observation>,
     /// By worker name.
     pub workers: HashMap<Arc<str>, WorkerSums>,
 }
@@ -48,6 +51,33 @@ pub struct WorkerSums {
     pub connections: i64,
     /// The difficulty last assigned; 0 when it has not changed.
     pub difficulty: f64,
+}
+
+/// A look at one miner, for statistics about its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// As the subscribe named it.
+    pub client_id: String,
+    pub worker: Arc<str>,
+    /// At the first look alone.
+    pub starting_difficulty: Option<f64>,
+    /// Once its hashrate can be trusted.
+    pub settled: Option<Settled>,
+    /// The kernel's estimate of the way to the miner and back.
+    pub round_trip: Option<Duration>,
+}
+
+/// What a miner does when it has settled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settled {
+    /// Hashes per second.
+    pub hashrate: f64,
+    /// As its hashrate and difficulty have it.
+    pub shares_per_min: f64,
+    pub difficulty: f64,
+    pub ideal_difficulty: f64,
+    /// Median of the times from new work to the first share for it.
+    pub work_start: Option<Duration>,
 }
 
 /// Why a connection ended; each reason has its own counter.
@@ -156,6 +186,12 @@ impl Tally {
     pub fn banned(&mut self, ban: Arc<Ban>) {
         if self.sums.bans.len() < BANS_PER_REPORT_MAX {
             self.sums.bans.push(ban);
+        }
+    }
+
+    pub fn observed(&mut self, observation: Observation) {
+        if self.sums.observations.len() < OBSERVATIONS_PER_REPORT_MAX {
+            self.sums.observations.push(observation);
         }
     }
 
@@ -278,6 +314,8 @@ impl Sums {
         add_counts(&mut self.mistakes, later.mistakes);
         self.bans.extend(later.bans);
         self.bans.truncate(BANS_PER_REPORT_MAX);
+        self.observations.extend(later.observations);
+        self.observations.truncate(OBSERVATIONS_PER_REPORT_MAX);
         add_counts(&mut self.connections_closed, later.connections_closed);
         for (name, sums) in later.workers {
             self.workers.entry(name).or_default().add(&sums);

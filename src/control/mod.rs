@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::rpc::Rpc;
+use crate::profiles::Profiles;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled, StoreHandle};
 use crate::system::SystemReader;
@@ -73,6 +74,8 @@ pub struct ControlPlan {
     pub found: Vec<FoundBlock>,
     pub store: StoreHandle,
     pub snapshots: SnapshotCell,
+    /// Where looks at miners go, if somebody wants them.
+    pub profiles: Option<Profiles>,
     pub commands: Receiver<Command>,
 }
 
@@ -98,6 +101,7 @@ pub struct Control {
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
+    profiles: Option<Profiles>,
 }
 
 /// Runs the pool until it is stopped.
@@ -123,6 +127,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         gate: Gate::default(),
         sync: None,
         store: plan.store,
+        profiles: plan.profiles,
     };
     let ended = control.run(&node_events, &reports, &block_events, &commands);
     control.stop(&reports);
@@ -186,6 +191,10 @@ impl Control {
             let Ban { worker, reason, .. } = &*ban;
             info!(component = "stratum", %worker, %reason, until = ban.until_unix, "banned");
             self.store.save_ban(&ban);
+        }
+        let observations = std::mem::take(&mut report.sums.observations);
+        if let Some(profiles) = &self.profiles {
+            profiles.add(observations);
         }
         self.ledger.add(report, self.started.elapsed());
     }
@@ -402,6 +411,9 @@ impl Control {
             }
         }
         self.blocks.stop();
+        if let Some(profiles) = self.profiles.take() {
+            profiles.finish();
+        }
         for (id, shard) in self.shards.into_iter().enumerate() {
             let join = thread::spawn(move || shard.handle.join());
             while !join.is_finished() && Instant::now() < deadline {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use writer::{StoreHandle, Writer};
+pub use writer::{StoreHandle, Writer, worker_hash};
 
 /// Tables whose changes are counted; a backup compares the count with the one it last covered.
 const COUNTED_TABLES: [&str; 4] =

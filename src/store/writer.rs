@@ -195,7 +195,7 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
 }
 
 /// SHA-256 of a worker name, in hex (`stratum.md` §4.1).
-fn worker_hash(worker: &str) -> String {
+pub fn worker_hash(worker: &str) -> String {
     const_hex::encode(Sha256::digest(worker.trim().as_bytes()))
 }
 

@@ -174,3 +174,26 @@ fn pages_of_an_operators_own_are_taken_on_sigusr1() {
     pool.await_log_after(length, "pages not reloaded, the old ones stay", &["component=http"]);
     assert_eq!(pool.get("/", &[]).body, "ours: signet");
 }
+
+/// `-miner-profile-json`: what kinds of miners there are is in the file when the pool has ended.
+#[test]
+fn kinds_of_miners_are_written_down() {
+    let node = Node::new(Chain::Signet);
+    let mut settings = Settings::of(&node);
+    settings.flags = &["-miner-profile-json", "profiles.json"];
+    let mut pool = Pool::start(settings);
+    let mut miner = Miner::join(pool.stratum(), &format!("{MINER_ADDRESS}.rig"));
+    let job = miner.job();
+    // The pool looks at everybody once a second.
+    std::thread::sleep(Duration::from_secs(3));
+    let share = miner.find_share(&job);
+    assert!(miner.submit(&share).is_true());
+    pool.terminate();
+    let text = fs::read_to_string(pool.folder().join("profiles.json")).expect("it was written");
+    let document: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let profile = &document["profiles"][0];
+    assert_eq!(profile["miner_type"], "harness/1.0", "{document}");
+    assert_eq!((&profile["sessions"], &profile["client_version"]), (&1.into(), &"1.0".into()));
+    assert_eq!(profile["workers_sample"][0], format!("{MINER_ADDRESS}.rig"));
+    assert_eq!(profile["starting_difficulty"]["count"], 1);
+}

@@ -45,6 +45,8 @@ pub struct Settings {
     pub idle_seconds: u32,
     /// What `-shards` says; without it the pool decides.
     pub shards: Option<u32>,
+    /// What else stands on the command line.
+    pub flags: &'static [&'static str],
 }
 
 impl Settings {
@@ -74,6 +76,7 @@ impl Settings {
             freshness_mode: 1,
             idle_seconds: 180,
             shards: None,
+            flags: &[],
         }
     }
 

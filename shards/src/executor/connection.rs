@@ -91,6 +91,11 @@ impl Connection {
         self.transport.borrow().is_tls()
     }
 
+    /// See [`super::socket::round_trip`].
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        super::socket::round_trip(&self.stream)
+    }
+
     /// The peer does not speak it: it shall not be said goodbye to in it either.
     pub(super) fn give_up_tls(&self) {
         self.transport.replace(Transport::Plain);

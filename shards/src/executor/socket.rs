@@ -1,7 +1,9 @@
 //! Listening sockets that all shards share, and the few calls that need a raw descriptor.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use crate::limits::ACCEPT_BACKLOG;
@@ -51,8 +53,29 @@ pub fn listen(listener: &TcpListener) -> io::Result<()> {
     SockRef::from(listener).listen(ACCEPT_BACKLOG)
 }
 
+/// The kernel's smoothed estimate of the round trip (`tcpi_rtt` of tcp(7)); none before it has one.
+pub(super) fn round_trip(stream: &impl AsFd) -> Option<Duration> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for as long as `stream` is borrowed; the kernel writes at most
+    // `size` bytes, which is what `info` has.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut size,
+        )
+    };
+    // SAFETY: all of its fields are integers, for which zeros and what the kernel has written are
+    // values.
+    let info = unsafe { info.assume_init() };
+    (result == 0 && info.tcpi_rtt > 0).then(|| Duration::from_micros(info.tcpi_rtt.into()))
+}
+
 /// Options of a miner's socket. A kernel that refuses one still serves the miner.
-pub(super) fn prepare(stream: &impl std::os::fd::AsFd, buffers: &TcpBuffers) {
+pub(super) fn prepare(stream: &impl AsFd, buffers: &TcpBuffers) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);

@@ -31,6 +31,17 @@ fn look_at(shard: &Shard, connection: &Connection) {
     connection.settle_owed_work(shard);
     connection.look_at_visit(shard);
     tick(shard, connection);
+    if shard.settings.borrow().observes_miners {
+        observe(shard, connection);
+    }
+}
+
+fn observe(shard: &Shard, connection: &Connection) {
+    let observation = shard.with_env(connection, |session, env| session.observe(env));
+    if let Some(mut observation) = observation {
+        observation.round_trip = connection.round_trip();
+        shard.tally.borrow_mut().observed(observation);
+    }
 }
 
 fn tick(shard: &Shard, connection: &Connection) {

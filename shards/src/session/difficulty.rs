@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::limits::PREVIOUS_DIFFICULTY_GRACE;
-use crate::settings::DifficultySettings;
+use crate::settings::{DifficultySettings, Settings};
 use crate::wire::reply;
 
 use super::vardiff::Terms;
@@ -147,13 +147,8 @@ impl Session {
             return false;
         };
         let floor = self.difficulty.floor;
-        let terms = Terms {
-            settings: &settings.vardiff,
-            hashrate: &settings.hashrate,
-            min: settings.difficulty.min,
-            max: settings.difficulty.max,
-            assign: &|value| assigned(value, &settings.difficulty, floor),
-        };
+        let assign = |value| assigned(value, &settings.difficulty, floor);
+        let terms = terms(settings, &assign);
         let (current, now) = (self.difficulty.current, env.now.elapsed);
         let adjusted = match when {
             When::Now => vardiff.evaluate(current, &mut self.meter, &terms, now),
@@ -165,6 +160,15 @@ impl Session {
         self.difficulty.set(adjusted, now);
         env.tally.retargeted(adjusted > current);
         true
+    }
+
+    /// What it should be, whatever it is; none while it is fixed.
+    pub(super) fn ideal_difficulty(&self, env: &Env<'_>) -> Option<f64> {
+        let settings = env.settings;
+        let vardiff = self.vardiff.as_ref().filter(|_| settings.vardiff.enabled)?;
+        let assign = |value| assigned(value, &settings.difficulty, self.difficulty.floor);
+        let terms = terms(settings, &assign);
+        Some(vardiff.ideal(self.difficulty.current, &self.meter, &terms, env.now.elapsed))
     }
 
     /// The first difficulty, unless a suggestion has set it; the miner hears it before any work.
@@ -240,6 +244,16 @@ fn snap(value: f64, low: f64, high: f64, steps: f64) -> f64 {
         return if below >= low && below > 0.0 { below } else { high };
     }
     nearest
+}
+
+fn terms<'a>(settings: &'a Settings, assign: &'a dyn Fn(f64) -> f64) -> Terms<'a> {
+    Terms {
+        settings: &settings.vardiff,
+        hashrate: &settings.hashrate,
+        min: settings.difficulty.min,
+        max: settings.difficulty.max,
+        assign,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What one connection has done, in figures: hashrates, share rate, stale ratio, latency
 //! (`stratum.md` §8). A function of what happened and when; nothing is allocated per share.
 
-mod accuracy;
+pub(super) mod accuracy;
 mod averages;
 mod recent;
 

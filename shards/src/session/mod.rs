@@ -13,6 +13,7 @@ mod jobs;
 mod last_share;
 pub mod meter;
 pub mod notify;
+mod observe;
 mod offences;
 mod rolling;
 mod seen;
@@ -139,6 +140,7 @@ pub struct Session {
     last_share: Option<Box<LastShare>>,
     /// A submission calls for new work once those judged with it have been answered.
     owes_notify: bool,
+    is_observed: bool,
     explainer: Explainer,
 }
 
@@ -166,6 +168,7 @@ impl Session {
             accepted: 0,
             last_share: None,
             owes_notify: false,
+            is_observed: false,
             explainer: Explainer::default(),
         }
     }

@@ -77,6 +77,7 @@ pub fn defaults() -> Settings {
             idle_timeout: Duration::from_secs(180),
         },
         hashrate: HashrateSettings::new(Duration::from_secs(450), 15.0),
+        observes_miners: false,
         shares: SharePolicy {
             freshness: Freshness::JobId,
             check_ntime_window: true,

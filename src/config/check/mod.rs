@@ -33,7 +33,7 @@ pub fn check(
     let rpc_auth = node::rpc_auth(files, flags, problems);
     let zmq = node::zmq(&files.node, problems);
     let work = work::work(files, network, drawn_entropy, problems);
-    let settings = settings::settings(files, network, problems);
+    let settings = settings::settings(files, flags, problems);
     node::public_url(&files.server.status_public_url, problems);
     let (listeners, work) = (listeners?, work?);
     Some(Config {

@@ -6,15 +6,15 @@ use gopool_shards::admission::ban::BanRules;
 use gopool_shards::session::meter::HashrateSettings;
 use gopool_shards::session::vardiff::VarDiffSettings;
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
-use gopool_shards::work::address::Network;
 
+use crate::cli::Flags;
 use crate::config::files::Files;
 use crate::config::keys::Setting;
 use crate::config::problem::Problems;
 
 /// The reader has seen to it that each number is within its bounds; what is left is what two keys
 /// must have in common.
-pub fn settings(files: &Files, network: Network, problems: &mut Problems) -> Option<Settings> {
+pub fn settings(files: &Files, flags: &Flags, problems: &mut Problems) -> Option<Settings> {
     let stratum = &files.stratum;
     let password = stratum.stratum_password_enabled.value;
     if password && stratum.stratum_password.value.is_empty() {
@@ -25,7 +25,7 @@ pub fn settings(files: &Files, network: Network, problems: &mut Problems) -> Opt
     let idle_timeout = seconds(&files.timeouts.connection_timeout_seconds);
     let target_shares_per_min = files.difficulty.target_shares_per_min.value;
     Some(Settings {
-        network,
+        network: flags.network(),
         version: env!("CARGO_PKG_VERSION"),
         ckpool_emulate: files.answers.ckpool_emulate.value,
         password: password.then(|| stratum.stratum_password.value.clone()),
@@ -52,6 +52,7 @@ pub fn settings(files: &Files, network: Network, problems: &mut Problems) -> Opt
         },
         hashrate: hashrate(files, target_shares_per_min),
         shares: share_policy(files),
+        observes_miners: flags.miner_profile_json().is_some(),
     })
 }
 

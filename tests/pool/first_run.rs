@@ -108,3 +108,51 @@ fn a_first_real_start_makes_what_an_operator_may_look_for() {
     assert!(admin.contains("enabled = false"), "{admin}");
     assert!(pool.folder().join("config/examples/tuning.toml.example").exists());
 }
+
+/// Every key of every example is shown, with where it comes from.
+#[test]
+fn a_check_shows_every_key() {
+    let settings = Settings::of(&Node::absent(Chain::Regtest));
+    let folder = TempDir::new().expect("a folder");
+    run(&folder, &settings, &[]);
+    settings.write(folder.path());
+    let (_, stdout, _) = run(&folder, &settings, &["-check"]);
+    let mut count = 0;
+    for entry in fs::read_dir(folder.path().join("config/examples")).expect("it was made") {
+        let example = fs::read_to_string(entry.expect("an entry").path()).expect("it is text");
+        let keys = example.lines().filter_map(|line| {
+            let (key, _) = line.trim_start_matches("# ").split_once(" = ")?;
+            key.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte))
+                .then_some(key)
+        });
+        // Of an entry of `[[bits]]`, of which there may be any number.
+        for key in keys.filter(|key| !matches!(*key, "bit" | "enabled")) {
+            assert!(stdout.contains(&format!("  {key} = ")), "{key}: {stdout}");
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count}");
+}
+
+/// A cookie that was looked for and found is remembered, and nothing else of the file changes.
+#[test]
+fn a_cookie_that_was_found_is_remembered() {
+    let node = Node::new(Chain::Regtest);
+    let mut settings = Settings::of(&node);
+    settings.forget_cookie();
+    let folder = TempDir::new().expect("a folder");
+    // Its home is its data folder here.
+    let place = folder.path().join(".bitcoin/regtest");
+    fs::create_dir_all(&place).expect("make it");
+    std::os::unix::fs::symlink(node.cookie_path(), place.join(".cookie")).expect("link it");
+    settings.write(folder.path());
+    let config = folder.path().join("config/config.toml");
+    let before = fs::read_to_string(&config).expect("it is there");
+    let pool = pool::Pool::start_in(settings, folder);
+    let after = fs::read_to_string(pool.folder().join("config/config.toml")).expect("it is there");
+    let path = place.join(".cookie");
+    let remembered = format!("rpc_cookie_path = \"{}\"", path.display());
+    assert_eq!(after, before.replace("rpc_cookie_path = \"\"", &remembered));
+    assert_ne!(after, before);
+}

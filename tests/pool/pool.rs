@@ -61,6 +61,14 @@ impl Pool {
         Self::run(settings, directory)
     }
 
+    /// Starts a pool over data that is there already, and waits for both of its ports.
+    #[track_caller]
+    pub fn start_in(settings: Settings, directory: TempDir) -> Self {
+        let pool = Self::run(settings, directory);
+        pool.stratum();
+        pool
+    }
+
     /// Starts the pool again over the data the last one left.
     #[track_caller]
     pub fn relaunch(mut self) -> Self {

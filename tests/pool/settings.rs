@@ -80,6 +80,11 @@ impl Settings {
         }
     }
 
+    /// The pool has to look for the node's cookie.
+    pub fn forget_cookie(&mut self) {
+        self.cookie_path.clear();
+    }
+
     /// Writes `config.toml`, `tuning.toml` and `policy.toml` below the data directory.
     pub fn write(&self, data_directory: &Path) {
         let directory = data_directory.join("config");

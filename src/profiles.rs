@@ -1,5 +1,5 @@
 //! `-miner-profile-json`: what kinds of miners are like, for those who tune the pool for them
-//! (`config.md` §12.2). It has a thread of its own, which nobody waits for.
+//! (`config.md` §12.2, `state-and-services.md` §19.4). It has a thread of its own, which nobody waits for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +13,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
 
+use gopool_shards::session::client::name_and_version;
 use gopool_shards::tally::Observation;
 
+use crate::status::privacy::worker_name;
 use crate::store::worker_hash;
 
 const WRITE_INTERVAL: Duration = Duration::from_secs(30);
@@ -156,11 +158,10 @@ impl Kinds {
     fn sorted(&self) -> Vec<&Profile> {
         let mut profiles: Vec<&Profile> = self.0.values().collect();
         profiles.sort_by(|a, b| {
-            (b.sessions, &a.miner_type, &a.client_name).cmp(&(
-                a.sessions,
-                &b.miner_type,
-                &b.client_name,
-            ))
+            let names = |p: &Profile| {
+                (p.miner_type.clone(), p.client_name.clone(), p.client_version.clone())
+            };
+            b.sessions.cmp(&a.sessions).then_with(|| names(a).cmp(&names(b)))
         });
         profiles
     }
@@ -189,8 +190,8 @@ impl Profile {
         let (name, version) = name_and_version(client_id);
         Self {
             miner_type: client_id.to_owned(),
-            client_name: name.to_owned(),
-            client_version: version.to_owned(),
+            client_name: name,
+            client_version: version,
             ..Self::default()
         }
     }
@@ -200,12 +201,11 @@ impl Profile {
             self.sessions += 1;
             self.starting_difficulty.add(difficulty);
         }
-        let worker = &*observation.worker;
-        if self.workers_sample.len() < SAMPLES_MAX
-            && !self.workers_sample.iter().any(|known| known == worker)
-        {
-            self.workers_sample.push(worker.to_owned());
-            self.worker_hashes_sample.push(worker_hash(worker));
+        // Whose miner it is is nobody's business but theirs: the name is shortened.
+        let hash = worker_hash(&observation.worker);
+        if self.workers_sample.len() < SAMPLES_MAX && !self.worker_hashes_sample.contains(&hash) {
+            self.workers_sample.push(worker_name(&observation.worker));
+            self.worker_hashes_sample.push(hash);
         }
         if let Some(settled) = &observation.settled {
             let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
@@ -219,11 +219,6 @@ impl Profile {
         }
         self.last_updated_at = Some(seconds(at));
     }
-}
-
-/// `cgminer/4.12` → `cgminer`, `4.12`; all of it is the name when there is no `/`.
-fn name_and_version(client_id: &str) -> (&str, &str) {
-    client_id.split_once('/').unwrap_or((client_id, ""))
 }
 
 /// RFC 3339, whole seconds.

@@ -15,7 +15,7 @@ mod health;
 mod http;
 mod metrics;
 mod page;
-mod privacy;
+pub mod privacy;
 mod routes;
 #[cfg(test)]
 mod sample;

@@ -15,6 +15,7 @@ use crate::work::header::display_hex;
 use crate::work::job::VERSION_MASK;
 use crate::work::target::Target;
 
+use super::client::name_and_version;
 use super::hint::{parse_number, password_hint, password_matches, split_worker_name};
 use super::jobs::Found;
 use super::{Env, Next, Payee, Session};
@@ -288,30 +289,8 @@ impl Session {
 /// Whether the list has the whole identifier or the name in it (`stratum.md` §9.7, §3.1).
 fn is_banned_client(client_id: &str, banned: &[String]) -> bool {
     let client_id = client_id.trim().to_ascii_lowercase();
-    let name = client_name(&client_id);
+    let (name, _) = name_and_version(&client_id);
     !client_id.is_empty() && banned.iter().any(|entry| *entry == client_id || *entry == name)
-}
-
-/// The identifier without its version: what stands before the first `/`, or before a last word
-/// with a digit and a dot.
-fn client_name(client_id: &str) -> String {
-    if let Some((name, version)) = client_id.split_once('/')
-        && !name.is_empty()
-        && !version.is_empty()
-    {
-        return name.to_owned();
-    }
-    let words: Vec<&str> = client_id.split_whitespace().collect();
-    match &words[..] {
-        [name @ .., version]
-            if !name.is_empty()
-                && version.contains('.')
-                && version.contains(|c: char| c.is_ascii_digit()) =>
-        {
-            name.join(" ")
-        }
-        _ => client_id.to_owned(),
-    }
 }
 
 /// A miner may not ask for more than the network does: its shares would be rarer than blocks.
@@ -386,20 +365,6 @@ fn is_session_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clients_name_is_what_its_version_is_not() {
-        for (client_id, name) in [
-            ("cgminer/4.12.0", "cgminer"),
-            ("bitaxe/BM1370/v2.6.5", "bitaxe"),
-            ("Some Miner 1.2.3", "Some Miner"),
-            ("MinerName-variant", "MinerName-variant"),
-            ("/foo", "/foo"),
-            ("foo/", "foo/"),
-        ] {
-            assert_eq!(client_name(client_id), name);
-        }
-    }
 
     #[test]
     fn a_client_is_banned_by_name_or_by_version() {

@@ -3,6 +3,7 @@
 //! for byte.
 
 mod banning;
+pub mod client;
 mod difficulty;
 pub mod directory;
 mod explain;

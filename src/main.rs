@@ -16,6 +16,7 @@ use gopool::cli::Flags;
 use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examples};
 use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
 use gopool::cores::Cores;
+use gopool::log::{self, EarlyLog, Levels, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
@@ -26,7 +27,7 @@ use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
 use gopool::store::{BanRow, StoreError};
 use gopool::tls::{Certificate, TlsError};
-use gopool::{entropy, log, panic_log, status, store};
+use gopool::{entropy, panic_log, status, store};
 use gopool_shards::admission::Admission;
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
@@ -92,6 +93,7 @@ impl Fatal {
 fn main() -> ExitCode {
     // In the folder it is started in: the data folder is not known yet.
     panic_log::install("panic.log".into());
+    let early_log = log::start();
     let flags = Flags::from_args();
     let loader = Loader::new(flags.clone());
     if flags.check {
@@ -102,7 +104,9 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    match run(&flags, loader) {
+    // Dropped last: it writes what the others have had to say, and why the pool ends.
+    let mut log = None;
+    match run(&flags, loader, early_log, &mut log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             tracing::error!(component = "startup", error = %fatal, "goPool ends");
@@ -135,7 +139,12 @@ fn configure(loader: &Loader) -> Result<Config, Fatal> {
     }
 }
 
-fn run(flags: &Flags, loader: Loader) -> Result<(), Fatal> {
+fn run(
+    flags: &Flags,
+    loader: Loader,
+    early_log: EarlyLog,
+    log: &mut Option<Log>,
+) -> Result<(), Fatal> {
     let started = Instant::now();
     // Everything that can be refused is, before anything is started.
     let config = configure(&loader)?;
@@ -158,12 +167,9 @@ fn run(flags: &Flags, loader: Loader) -> Result<(), Fatal> {
     // Signals before threads: all of them inherit that they are handled.
     let switch = Arc::new(StatusSwitch::default());
     let commands = signals::listen(loader.clone(), Arc::clone(&switch))?;
-    // Dropped last: it writes what the others have had to say.
-    let _log = log::open(log::LogPlan {
-        folder: config.data_dir.join("logs"),
-        stdout: flags.stdout,
-        debug: config.debug,
-    })?;
+    let log_plan = log_plan(flags, &config);
+    log_plan.announce(flags.log_dir().as_deref());
+    *log = Some(early_log.open(log_plan)?);
     info!(
         component = "startup",
         version = env!("CARGO_PKG_VERSION"),
@@ -259,6 +265,20 @@ fn run(flags: &Flags, loader: Loader) -> Result<(), Fatal> {
     match ended {
         Ended::Stopped => Ok(()),
         Ended::WrongChain { node, pool } => Err(Fatal::WrongChain { node, pool }),
+    }
+}
+
+/// The errors are always below the data folder.
+fn log_plan(flags: &Flags, config: &Config) -> LogPlan {
+    let logs = config.data_dir.join("logs");
+    let folder = flags.log_dir().unwrap_or_else(|| logs.clone());
+    LogPlan {
+        pool: flags.pool_log().unwrap_or_else(|| folder.join("pool.log")),
+        errors: logs.join("errors.log"),
+        debug: flags.debug_log().unwrap_or_else(|| folder.join("debug.log")),
+        net_debug: flags.net_debug_log().unwrap_or_else(|| folder.join("net-debug.log")),
+        stdout: flags.stdout,
+        levels: Levels { debug: config.debug, net_debug: config.net_debug },
     }
 }
 

@@ -1,110 +1,187 @@
-//! Log lines: `<time> [LEVEL] message key=value …`, written by a thread of their own to the day's
-//! file and, with `-stdout`, to standard output (`config.md` §7).
+//! What the pool says, as lines in daily files and on standard output (`config.md` §7).
+//!
+//! ```text
+//! any thread ─ event ─▶ filter ─▶ queue ─▶ writer ─┬▶ pool, errors, debug, net-debug
+//!                                                  └▶ stdout
+//! ```
+//!
+//! Nobody waits for a log: a queue that is full and a disk that takes nothing cost lines, which are
+//! counted. From [`start`] to [`EarlyLog::open`] the queue keeps what is said before anyone knows
+//! where to write it.
 
 mod file;
+mod filter;
+mod journal;
 mod line;
+pub(crate) mod net;
+mod queue;
+mod stdout;
+mod stream;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tracing::{Dispatch, Level, info};
+use tracing_subscriber::layer::SubscriberExt;
 
-use file::DailyFile;
+use filter::Threshold;
+use queue::{Inbox, Queue, QueueLayer};
+use writer::Writer;
 
-/// Lines that wait for the disk. When it is full lines are lost and counted: no miner waits for a
-/// log.
-const QUEUE: usize = 4096;
-/// How long a stopping pool waits for its last lines.
-const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a stopping pool waits for its last lines to reach the disk.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Keeps the log open; dropping it writes what waits.
+/// Where lines go. A path is a template: `logs/pool.log` is written as `logs/pool-2026-01-31.log`.
+#[derive(Clone, Debug)]
+pub struct LogPlan {
+    /// INFO, WARN and ERROR.
+    pub pool: PathBuf,
+    /// ERROR once more.
+    pub errors: PathBuf,
+    /// DEBUG, while that is on.
+    pub debug: PathBuf,
+    /// Raw network traffic, while that and debug are on.
+    pub net_debug: PathBuf,
+    /// Copy every line, raw traffic excepted, to standard output.
+    pub stdout: bool,
+    pub levels: Levels,
+}
+
+/// What is said beyond INFO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    pub debug: bool,
+    /// Has no effect without `debug`.
+    pub net_debug: bool,
+}
+
+/// Keeps what is said, up to a bound, until it is known where to write it. Dropped without having
+/// been opened, it says warnings and errors on standard error and discards the rest; events after
+/// that are discarded too.
+#[derive(Debug)]
+pub struct EarlyLog {
+    queue: Arc<Queue>,
+    /// None once somebody else reads it.
+    inbox: Option<Inbox>,
+}
+
+/// Keeps the log open. Dropping it writes what waits and syncs the files to the disk; events after
+/// that are discarded.
 #[derive(Debug)]
 pub struct Log {
-    stop: Option<Sender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Arc<Queue>,
+    /// Disconnected when the writer has ended.
+    writing: Receiver<()>,
 }
 
-#[derive(Debug)]
-enum Message {
-    Line(String),
-    Stop,
+/// Turns debug lines and the network trace on and off while the pool runs.
+#[derive(Clone, Debug)]
+pub struct LevelControl {
+    queue: Arc<Queue>,
 }
 
-/// Where lines go.
-#[derive(Debug)]
-pub struct LogPlan {
-    /// The folder of `pool.log`.
-    pub folder: PathBuf,
-    pub stdout: bool,
-    pub debug: bool,
-}
-
-/// Opens the log for the whole process.
+/// Listens to every event of the process from here on.
 ///
 /// # Panics
-/// When it is open already.
-pub fn open(plan: LogPlan) -> io::Result<Log> {
-    std::fs::create_dir_all(&plan.folder)?;
-    let (sender, messages) = bounded(QUEUE);
-    let file = DailyFile::new(&plan.folder.join(Path::new("pool.log")));
-    let stdout = plan.stdout;
-    let thread = thread::Builder::new()
-        .name("log".into())
-        .spawn(move || write_all(&messages, file, stdout))?;
-    let level = if plan.debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let layer = LineLayer { sender: sender.clone() };
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(own_events(level)));
-    tracing::subscriber::set_global_default(subscriber).expect("the log is opened once");
-    Ok(Log { stop: Some(sender), thread: Some(thread) })
+/// When it has been called before.
+pub fn start() -> EarlyLog {
+    let (early, dispatch) = early();
+    tracing::dispatcher::set_global_default(dispatch).expect("the log is started once");
+    early
 }
 
-/// Libraries are heard from WARN upward: what they say below is about themselves.
-fn own_events(level: LevelFilter) -> tracing_subscriber::filter::Targets {
-    tracing_subscriber::filter::Targets::new()
-        .with_target("gopool", level)
-        .with_target("gopool_shards", level)
-        .with_default(LevelFilter::WARN)
+/// A log, and what events must be dispatched to for it to hear them.
+fn early() -> (EarlyLog, Dispatch) {
+    let (queue, inbox) = queue::new();
+    let queue = Arc::new(queue);
+    let subscriber = tracing_subscriber::registry().with(QueueLayer(Arc::clone(&queue)));
+    (EarlyLog { queue, inbox: Some(inbox) }, subscriber.into())
 }
 
-struct LineLayer {
-    sender: Sender<Message>,
-}
-
-impl<S: Subscriber> Layer<S> for LineLayer {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        match self.sender.try_send(Message::Line(line::render(event))) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-        }
+impl LogPlan {
+    /// Says where lines go, as an operator would look for it.
+    ///
+    /// `log_dir_override` is what `-log-dir` says.
+    pub fn announce(&self, log_dir_override: Option<&Path>) {
+        let levels = self.levels;
+        info!(
+            component = "startup",
+            pool_log = %self.pool.display(),
+            errors_log = %self.errors.display(),
+            debug_log = %self.debug.display(),
+            net_debug_log = %self.net_debug.display(),
+            log_dir_override = %log_dir_override.unwrap_or(Path::new("")).display(),
+            stdout = self.stdout,
+            log_debug = levels.debug,
+            log_net_debug = levels.net_debug,
+            debug_enabled = levels.debug,
+            net_debug_enabled = levels.debug && levels.net_debug,
+            "log outputs"
+        );
     }
 }
 
-fn write_all(messages: &Receiver<Message>, mut file: DailyFile, to_stdout: bool) {
-    let mut stdout = io::stdout();
-    for message in messages {
-        let Message::Line(line) = message else { break };
-        // A disk that is full costs lines and nothing else.
-        let _ = file.write(&line);
-        if to_stdout {
-            let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
-        }
+impl EarlyLog {
+    /// Writes what has been kept, and from now on what comes.
+    ///
+    /// Errors: a folder that cannot be made or a file that cannot be opened. That the disk is full
+    /// is none: lines are lost until it is not.
+    pub fn open(mut self, plan: LogPlan) -> io::Result<Log> {
+        let levels = plan.levels;
+        let mut writer = Writer::new(plan, Arc::clone(&self.queue))?;
+        writer.open_files(levels)?;
+        self.queue.set_threshold(levels.into());
+        let inbox = self.inbox.as_ref().expect("only what ends it takes it");
+        let writing = writer.spawn(inbox.clone())?;
+        // From here on what was kept is the writer's.
+        self.inbox = None;
+        Ok(Log { queue: Arc::clone(&self.queue), writing })
+    }
+}
+
+impl Drop for EarlyLog {
+    fn drop(&mut self) {
+        let Some(inbox) = self.inbox.take() else { return };
+        self.queue.set_threshold(Threshold::Off);
+        // Nobody is left to tell that this cannot be written either.
+        let _ = write_urgent(&inbox, &mut io::stderr());
+    }
+}
+
+/// Writes what must not be lost even if there is no log.
+fn write_urgent(inbox: &Inbox, out: &mut impl Write) -> io::Result<()> {
+    let mut lines = inbox.lines.try_iter().filter(|line| line.level <= Level::WARN);
+    lines.try_for_each(|line| out.write_all(line.text().as_bytes()))
+}
+
+impl Log {
+    pub fn levels(&self) -> LevelControl {
+        LevelControl { queue: Arc::clone(&self.queue) }
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send_timeout(Message::Stop, FLUSH_WAIT_MAX);
+        self.queue.stop();
+        if self.writing.recv_timeout(FLUSH_WAIT_MAX) == Err(RecvTimeoutError::Timeout) {
+            let _ = writeln!(io::stderr(), "gopool: the last log lines have not been written");
         }
-        let deadline = Instant::now() + FLUSH_WAIT_MAX;
-        if let Some(thread) = self.thread.take() {
-            while !thread.is_finished() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
+    }
+}
+
+impl LevelControl {
+    /// Takes effect for events from here on; the files are opened and closed a moment later. Does
+    /// not wait for anything.
+    pub fn set(&self, levels: Levels) {
+        self.queue.set_threshold(levels.into());
+        // The writer closes the files that are not needed any more.
+        self.queue.wake();
     }
 }

@@ -11,6 +11,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, SendBody};
 
 use super::cookie::Auth;
+use crate::log::net::{Direction, Traced, trace_bytes};
 
 /// Largest answer that is read. A template of a full block is about 10 MB of JSON.
 pub(super) const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -126,7 +127,8 @@ impl Endpoint {
             .send(agent, id, method, params, timeout)
             .map_err(|error| unavailable(method, error))?;
         let status = response.status().as_u16();
-        let mut body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).reader();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).reader();
+        let mut body = Traced::new(Direction::RpcRecv, body);
         if status == 200 {
             return read(&mut body, id);
         }
@@ -166,12 +168,17 @@ impl Endpoint {
             json!({"jsonrpc": "1.0", "id": id, "method": method, "params": params}).to_string()
         };
         match params {
-            Params::Json(params) => request.send(envelope(params)),
+            Params::Json(params) => {
+                let body = envelope(params);
+                trace_bytes(Direction::RpcSend, body.as_bytes());
+                request.send(body)
+            }
             Params::Text { bytes, text } => {
                 let around = envelope(&json!([""]));
                 let (before, after) = around.split_at(around.len() - "\"]}".len());
                 let length = around.len() as u64 + bytes;
-                let mut body = before.as_bytes().chain(text).chain(after.as_bytes());
+                let body = before.as_bytes().chain(text).chain(after.as_bytes());
+                let mut body = Traced::new(Direction::RpcSend, body);
                 // With its length said, the body is not sent in chunks: not every server that
                 // stands for a node understands those.
                 request

@@ -14,6 +14,7 @@ use gopool_shards::work::header::HEADER_BYTES;
 
 use super::event::{NodeEvent, Trigger};
 use super::rawblock;
+use crate::log::net::{Direction, trace_frames};
 
 const RECONNECT_INTERVAL_MS: i32 = 1000;
 const RECONNECT_INTERVAL_MAX_MS: i32 = 10_000;
@@ -113,7 +114,11 @@ impl Listener<'_> {
             let told = if has_event {
                 self.on_monitor(&monitor.recv_multipart(0)?, delay)
             } else if has_message {
-                self.on_message(&socket.recv_multipart(0)?)
+                let frames = socket.recv_multipart(0)?;
+                let told = self.on_message(&frames);
+                // Afterwards: a trace may take its time with a block.
+                trace_frames(Direction::ZmqRecv, &frames);
+                told
             } else {
                 Ok(())
             };

@@ -11,6 +11,7 @@ use futures_lite::FutureExt;
 use glommio::timer::sleep;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
+use tracing::{Level, enabled, trace};
 
 use crate::admission::Admitted;
 use crate::admission::reconnect::Visit;
@@ -27,6 +28,9 @@ use super::transport::Transport;
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// How often a closing connection looks whether its last bytes have gone.
 const LINGER_POLL: Duration = Duration::from_millis(10);
+
+/// Target of the events that are raw traffic, which have a log of their own.
+const TRAFFIC: &str = "gopool::net";
 
 /// What the tasks of a shard know of one connection.
 pub(super) struct Connection {
@@ -103,6 +107,9 @@ impl Connection {
 
     /// Says `text` to the miner.
     pub(super) fn send(&self, text: &[u8], shard: &Shard) {
+        if is_traced() && !self.is_cut_off.get() {
+            trace_lines("send", text);
+        }
         if !self.is_tls() || text.is_empty() {
             self.send_wire(text, shard);
             return;
@@ -313,5 +320,19 @@ impl Connection {
         while !self.has_ended.get() && self.discarded.get() < LINGER_BYTES_MAX {
             sleep(LINGER_POLL).await;
         }
+    }
+}
+
+/// Whether anyone wants to know what is said. Usually not, and then it costs one load.
+pub(super) fn is_traced() -> bool {
+    enabled!(target: TRAFFIC, Level::TRACE)
+}
+
+/// Tells of the lines in `text`: `recv` what a miner says, `send` what it is told. What was not
+/// cut into lines, because it never ended, is not told of.
+#[cold]
+pub(super) fn trace_lines(direction: &'static str, text: &[u8]) {
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        trace!(target: TRAFFIC, direction, bytes = line);
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::request::Request;
 use crate::wire::submit::Submit;
 
 use super::Shard;
-use super::connection::Connection;
+use super::connection::{Connection, is_traced, trace_lines};
 
 /// Bytes have come.
 pub(super) fn on_received(shard: &Rc<Shard>, connection: &Rc<Connection>, bytes: &[u8]) {
@@ -152,6 +152,9 @@ struct Input<'a> {
 impl Input<'_> {
     /// Whether to go on with the next line.
     fn on_line(&mut self, line: &[u8]) -> bool {
+        if is_traced() {
+            trace_lines("recv", line);
+        }
         match Submit::scan(line) {
             Some(submit) => {
                 let next = self

@@ -18,6 +18,7 @@
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
+//! | `logs`                                        | what is written down, and where           |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -46,6 +47,7 @@ mod clients;
 mod first_run;
 mod foreign;
 mod freeze;
+mod logs;
 mod order;
 mod outage;
 mod refusals;

@@ -11,6 +11,8 @@ pub mod cli;
 pub mod config;
 pub mod log;
 pub mod preflight;
+pub mod profile;
+pub mod supervise;
 
 pub mod blocks;
 pub mod control;

@@ -23,6 +23,7 @@ use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::snapshot::SnapshotCell;
 use gopool::store::{BanRow, StoreError};
+use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
 use gopool::{entropy, log, status, store};
 use gopool_shards::admission::Admission;
@@ -164,7 +165,9 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         }
         None => None,
     };
-    let rpc = Arc::new(Rpc::new(&config.rpc_url, auth(&config)));
+    let auth = auth(&config);
+    auth.watch()?;
+    let rpc = Arc::new(Rpc::new(&config.rpc_url, auth));
     let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
@@ -200,6 +203,7 @@ fn run(flags: &Flags) -> Result<(), Fatal> {
         found: restored.found,
         store,
         snapshots,
+        supervisor: Supervisor::from_env(),
         stop,
         config,
     });

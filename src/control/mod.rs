@@ -26,6 +26,7 @@ use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::rpc::Rpc;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled, StoreHandle};
+use crate::supervise::Supervisor;
 use crate::system::SystemReader;
 use feed_status::FeedStatus;
 use gate::{Facts, Gate, Sync, Turn, Unhealthy};
@@ -71,6 +72,7 @@ pub struct ControlPlan {
     pub found: Vec<FoundBlock>,
     pub store: StoreHandle,
     pub snapshots: SnapshotCell,
+    pub supervisor: Arc<Supervisor>,
     pub stop: Receiver<()>,
 }
 
@@ -96,6 +98,7 @@ pub struct Control {
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
+    supervisor: Arc<Supervisor>,
 }
 
 /// Runs the pool until it is stopped.
@@ -121,8 +124,10 @@ pub fn run(plan: ControlPlan) -> Ended {
         gate: Gate::default(),
         sync: None,
         store: plan.store,
+        supervisor: plan.supervisor,
     };
     let ended = control.run(&node_events, &reports, &block_events, &stop);
+    control.supervisor.stopping();
     control.stop(&reports);
     ended
 }
@@ -155,6 +160,7 @@ impl Control {
             if Instant::now() >= next_snapshot {
                 self.turn_gate();
                 self.publish();
+                self.supervisor.beat(&self.snapshots.load());
                 next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
             }
         }

@@ -17,6 +17,7 @@
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
+//! | `cookie` `peers` `supervise`                  | the node's side and systemd's             |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -42,14 +43,17 @@ mod abuse;
 mod blocks;
 mod churn;
 mod clients;
+mod cookie;
 mod foreign;
 mod freeze;
 mod order;
 mod outage;
+mod peers;
 mod refusals;
 mod resume;
 mod shards;
 mod shutdown;
 mod status;
+mod supervise;
 mod tip;
 mod tls;

@@ -15,7 +15,9 @@ pub mod log;
 pub mod panic_log;
 pub mod preflight;
 pub mod preview;
+pub mod profile;
 pub mod signals;
+pub mod supervise;
 
 pub mod blocks;
 pub mod control;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::unbounded;
 use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
@@ -16,8 +17,9 @@ use gopool::cli::Flags;
 use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examples};
 use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
 use gopool::cores::Cores;
-use gopool::log::{self, EarlyLog, Levels, Log, LogPlan};
+use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
+use gopool::node::peers;
 use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
@@ -26,8 +28,9 @@ use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
 use gopool::store::{BanRow, StoreError};
+use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
-use gopool::{entropy, panic_log, status, store};
+use gopool::{entropy, panic_log, profile, status, store};
 use gopool_shards::admission::Admission;
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
@@ -165,11 +168,12 @@ fn run(
     // Threads that are started from here on stay on the control core, until they choose another.
     cores.pin_control();
     // Signals before threads: all of them inherit that they are handled.
+    let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
-    let commands = signals::listen(loader.clone(), Arc::clone(&switch))?;
+    let commands = signals::listen(loader.clone(), Arc::clone(&switch), Arc::clone(&supervisor))?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
-    *log = Some(early_log.open(log_plan)?);
+    let levels = log.insert(early_log.open(log_plan)?).levels();
     info!(
         component = "startup",
         version = env!("CARGO_PKG_VERSION"),
@@ -197,6 +201,8 @@ fn run(
             "fewer files may be open than connections are allowed: raise LimitNOFILE"
         );
     }
+    // Ends and is written when this function does, at the latest.
+    let _profile = if flags.profile { profile::start() } else { None };
     // The database before whatever could find a block; the page before the node, so that people
     // can watch it come up.
     let (writer, restored) = store::open(&config.data_dir, config.ended_bans)?;
@@ -218,7 +224,11 @@ fn run(
         }
         None => None,
     };
-    let rpc = Arc::new(Rpc::new(&config.rpc_url, config.rpc_auth.to_auth(config.network)));
+    let auth = config.rpc_auth.to_auth(config.network);
+    auth.watch()?;
+    let rpc = Arc::new(Rpc::new(&config.rpc_url, auth));
+    let peer_cleaning = Arc::new(ArcSwap::from_pointee(config.peer_cleaning));
+    peers::spawn(Arc::clone(&rpc), Arc::clone(&peer_cleaning))?;
     let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
@@ -250,6 +260,9 @@ fn run(
         found: restored.found,
         store,
         snapshots,
+        supervisor,
+        levels,
+        peer_cleaning,
         profiles: flags.miner_profile_json().map(Profiles::spawn).transpose()?,
         commands,
         config,
@@ -278,7 +291,7 @@ fn log_plan(flags: &Flags, config: &Config) -> LogPlan {
         debug: flags.debug_log().unwrap_or_else(|| folder.join("debug.log")),
         net_debug: flags.net_debug_log().unwrap_or_else(|| folder.join("net-debug.log")),
         stdout: flags.stdout,
-        levels: Levels { debug: config.debug, net_debug: config.net_debug },
+        levels: config.log_levels(),
     }
 }
 

@@ -14,20 +14,25 @@ use tracing::{error, info, warn};
 use crate::command::Command;
 use crate::config::{ConfigError, Loader, ProblemKind, bring_up_to_date};
 use crate::status::StatusSwitch;
+use crate::supervise::{Reloading, Supervisor};
 
 /// Exit code of a pool that was told twice.
 const STOPPED_AT_ONCE: i32 = 1;
 
 /// Listens from now on. The first SIGINT or SIGTERM stops the pool in order, a second one ends it
 /// at once; SIGUSR1 reloads the pages, SIGUSR2 the configuration (`config.md` §8).
-pub fn listen(loader: Loader, status: Arc<StatusSwitch>) -> io::Result<Receiver<Command>> {
+pub fn listen(
+    loader: Loader,
+    status: Arc<StatusSwitch>,
+    supervisor: Arc<Supervisor>,
+) -> io::Result<Receiver<Command>> {
     let (sender, commands) = unbounded();
     let stop = sender.clone();
     // One reload at a time, and one that waits: what it reads is the newest anyway.
     let (reload, reloads) = bounded::<()>(1);
-    thread::Builder::new()
-        .name("reload".into())
-        .spawn(move || reloads.iter().for_each(|()| reload_files(&loader, &sender)))?;
+    thread::Builder::new().name("reload".into()).spawn(move || {
+        reloads.iter().for_each(|()| reload_files(&loader, supervisor.reloading(), &sender))
+    })?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         let mut is_told = false;
@@ -52,7 +57,7 @@ pub fn listen(loader: Loader, status: Arc<StatusSwitch>) -> io::Result<Receiver<
 }
 
 /// Everything is read and checked before anything is applied; what cannot be used changes nothing.
-fn reload_files(loader: &Loader, sender: &Sender<Command>) {
+fn reload_files(loader: &Loader, reloading: Reloading, sender: &Sender<Command>) {
     info!(component = "config", "SIGUSR2: the configuration is read again");
     match loader.load() {
         Ok(config) => {
@@ -60,7 +65,7 @@ fn reload_files(loader: &Loader, sender: &Sender<Command>) {
                 warn!(component = "config", "{warning}");
             }
             bring_up_to_date(&config, false);
-            let _ = sender.send(Command::Reload(Box::new(config)));
+            let _ = sender.send(Command::Reload(Box::new(config), reloading));
         }
         Err(ConfigError::Problems(problems)) => {
             for problem in &problems {

@@ -22,7 +22,6 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::reconnect::ReconnectRules;
@@ -31,7 +30,9 @@ use gopool_shards::work::address::Network;
 use gopool_shards::work::job::JobInputs;
 
 use crate::cli::Flags;
+use crate::log::Levels;
 use crate::node::cookie::{Auth, CookieFile};
+use crate::node::peers::PeerCleaning;
 use crate::node::zmq::Endpoint;
 use crate::store::EndedBans;
 use files::{Files, Legacy};
@@ -77,6 +78,12 @@ pub struct Config {
     view: View,
 }
 
+impl Config {
+    pub fn log_levels(&self) -> Levels {
+        Levels { debug: self.debug, net_debug: self.net_debug }
+    }
+}
+
 /// How to authenticate with the node.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RpcAuth {
@@ -108,15 +115,6 @@ impl std::fmt::Debug for RpcAuth {
             Self::Fixed(_) => write!(f, "Fixed"),
         }
     }
-}
-
-/// Which peers the node is asked to let go (`mining.md` §10).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PeerCleaning {
-    pub is_enabled: bool,
-    /// None for no limit: then nobody is slow.
-    pub ping_max: Option<Duration>,
-    pub peers_min: usize,
 }
 
 /// What a rewrite of the files needs to know of them.

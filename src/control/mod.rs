@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use tracing::{error, info, warn};
 
@@ -24,11 +25,14 @@ use crate::blocks::{BlockEvent, Blocks};
 use crate::command::Command;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::log::LevelControl;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
+use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
 use crate::profiles::Profiles;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
 use crate::store::{FoundBlock, Settled, StoreHandle};
+use crate::supervise::Supervisor;
 use crate::system::SystemReader;
 use feed_status::FeedStatus;
 use gate::{Facts, Gate, Sync, Turn, Unhealthy};
@@ -76,6 +80,9 @@ pub struct ControlPlan {
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
     pub profiles: Option<Profiles>,
+    pub supervisor: Arc<Supervisor>,
+    pub levels: LevelControl,
+    pub peer_cleaning: Arc<ArcSwap<PeerCleaning>>,
     pub commands: Receiver<Command>,
 }
 
@@ -102,6 +109,9 @@ pub struct Control {
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
     profiles: Option<Profiles>,
+    supervisor: Arc<Supervisor>,
+    levels: LevelControl,
+    peer_cleaning: Arc<ArcSwap<PeerCleaning>>,
 }
 
 /// Runs the pool until it is stopped.
@@ -128,8 +138,12 @@ pub fn run(plan: ControlPlan) -> Ended {
         sync: None,
         store: plan.store,
         profiles: plan.profiles,
+        supervisor: plan.supervisor,
+        levels: plan.levels,
+        peer_cleaning: plan.peer_cleaning,
     };
     let ended = control.run(&node_events, &reports, &block_events, &commands);
+    control.supervisor.stopping();
     control.stop(&reports);
     ended
 }
@@ -157,7 +171,7 @@ impl Control {
                     self.on_block(&event);
                 },
                 recv(commands) -> command => match command {
-                    Ok(Command::Reload(config)) => self.on_reload(*config),
+                    Ok(Command::Reload(config, _until_done)) => self.on_reload(*config),
                     Ok(Command::Stop) | Err(_) => return Ended::Stopped,
                 },
                 default(next_snapshot.saturating_duration_since(Instant::now())) => {}
@@ -165,6 +179,7 @@ impl Control {
             if Instant::now() >= next_snapshot {
                 self.turn_gate();
                 self.publish();
+                self.supervisor.beat(&self.snapshots.load());
                 next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
             }
         }
@@ -207,6 +222,8 @@ impl Control {
         for shard in &self.shards {
             shard.downlink.send_settings(Arc::clone(&settings));
         }
+        self.levels.set(self.config.log_levels());
+        self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.work.configure(&self.config);
         if changes.job {
             match self.work.again() {

@@ -12,5 +12,7 @@ pub mod cookie;
 mod exchange;
 pub mod rpc;
 
+pub mod peers;
+
 mod rawblock;
 pub mod zmq;

@@ -109,7 +109,11 @@ impl Listener<'_> {
         info!(component = "zmq", remote = self.endpoint.address, "subscribing");
         loop {
             let mut items = [socket.as_poll_item(zmq::POLLIN), monitor.as_poll_item(zmq::POLLIN)];
-            zmq::poll(&mut items, -1)?;
+            match zmq::poll(&mut items, -1) {
+                // A signal of this process; the connection is as good as before.
+                Err(zmq::Error::EINTR) => continue,
+                polled => polled?,
+            };
             let [has_message, has_event] = items.map(|item: PollItem<'_>| item.is_readable());
             let told = if has_event {
                 self.on_monitor(&monitor.recv_multipart(0)?, delay)

@@ -19,6 +19,7 @@
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
 //! | `logs`                                        | what is written down, and where           |
+//! | `cookie` `peers` `supervise`                  | the node's side and systemd's             |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -44,17 +45,20 @@ mod abuse;
 mod blocks;
 mod churn;
 mod clients;
+mod cookie;
 mod first_run;
 mod foreign;
 mod freeze;
 mod logs;
 mod order;
 mod outage;
+mod peers;
 mod refusals;
 mod reload;
 mod resume;
 mod shards;
 mod shutdown;
 mod status;
+mod supervise;
 mod tip;
 mod tls;

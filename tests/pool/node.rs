@@ -13,6 +13,7 @@ use crate::process::Process;
 use crate::{http, ports};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 const RPC_LIMIT: Duration = Duration::from_secs(30);
 /// A port that was free when it was chosen may be taken a moment later; not three times.
 const START_ATTEMPTS: usize = 3;
@@ -41,14 +42,25 @@ pub struct Node {
     directory: TempDir,
     rpc_port: u16,
     zmq_port: u16,
+    /// Where other nodes may connect; most have none.
+    p2p_port: Option<u16>,
     process: Option<Process>,
 }
 
 impl Node {
     /// Starts a node and waits until it answers.
     pub fn new(chain: Chain) -> Self {
+        Self::started(|| Self::absent(chain))
+    }
+
+    /// The same; it also takes connections of other nodes.
+    pub fn reachable(chain: Chain) -> Self {
+        Self::started(|| Self { p2p_port: Some(ports::free()), ..Self::absent(chain) })
+    }
+
+    fn started(absent: impl Fn() -> Self) -> Self {
         for _ in 0..START_ATTEMPTS {
-            let mut node = Self::absent(chain);
+            let mut node = absent();
             if node.try_start() {
                 return node;
             }
@@ -63,6 +75,7 @@ impl Node {
             directory: TempDir::new().expect("a directory for the node"),
             rpc_port: ports::free(),
             zmq_port: ports::free(),
+            p2p_port: None,
             process: None,
         }
     }
@@ -87,11 +100,15 @@ impl Node {
             .arg(format!("-zmqpubhashblock={zmq}"))
             .arg(format!("-zmqpubrawblock={zmq}"))
             .args(["-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-server=1"])
-            .args(["-listen=0", "-connect=0", "-dnsseed=0", "-natpmp=0"])
+            .args(["-connect=0", "-dnsseed=0", "-natpmp=0"])
             .args(["-dbcache=16", "-printtoconsole=0", "-debuglogfile=debug.log"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        match self.p2p_port {
+            Some(port) => command.args(["-listen=1", &format!("-bind=127.0.0.1:{port}")]),
+            None => command.arg("-listen=0"),
+        };
         let mut process = Process::spawn(&mut command);
         let answered = until("bitcoind answers or ends", START_LIMIT, || {
             if process.exit_status().is_some() {
@@ -113,6 +130,16 @@ impl Node {
 
     pub fn zmq_address(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.zmq_port)
+    }
+
+    /// Where other nodes connect to a reachable one.
+    #[track_caller]
+    pub fn p2p_address(&self) -> String {
+        format!("127.0.0.1:{}", self.p2p_port.expect("a reachable node"))
+    }
+
+    pub fn data_directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn cookie_path(&self) -> PathBuf {
@@ -197,6 +224,14 @@ impl Node {
         // forgotten the blocks of the last minutes, which is not what these tests are about.
         self.rpc("gettxoutsetinfo", &json!(["none"]));
         self.process.take().expect("a running node").kill();
+    }
+
+    /// The node is stopped as its operator would, and takes its cookie with it.
+    pub fn stop(&mut self) {
+        self.rpc("stop", &json!([]));
+        let mut process = self.process.take().expect("a running node");
+        let status = process.wait(STOP_LIMIT);
+        assert!(status.is_some_and(|status| status.success()), "bitcoind: {status:?}");
     }
 
     fn log_tail(&self) -> String {

@@ -144,6 +144,49 @@ fn a_new_certificate_is_used_without_a_restart() {
     await_tls_count(&pool, 2);
 }
 
+/// A self-signed pair of that name which ends in `days` days.
+fn ending_in(days: u32, name: &str) -> [String; 2] {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date");
+    let day = Duration::from_secs(24 * 3600);
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + day * days;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    [params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem()]
+}
+
+#[test]
+fn a_certificate_of_the_pools_own_is_renewed_before_it_ends_and_an_operators_is_not() {
+    let node = Node::new(Chain::Regtest);
+    let mut pool = pool_with_tls(&node);
+    for (days, name, is_renewed) in [
+        (40, "goPool self-signed", false),
+        (20, "goPool self-signed", true),
+        (20, "pool.example", false),
+    ] {
+        let (certificate_path, key_path) = pool.certificate_paths();
+        pool.kill();
+        let [certificate, key] = ending_in(days, name);
+        fs::write(&certificate_path, &certificate)
+            .and_then(|()| fs::write(&key_path, &key))
+            .expect("write");
+        let given = tls_client::certificate(&certificate_path);
+        pool = pool.relaunch();
+        let there = tls_client::certificate(&certificate_path);
+        assert_eq!(there != given, is_renewed, "{name}, {days} days");
+        let address = pool.stratum_tls();
+        let tls = tls_client::handshake(address, there.clone(), "127.0.0.1", rustls::ALL_VERSIONS);
+        let tls = tls.unwrap_or_else(|error| panic!("{name}, {days} days: {error}"));
+        assert_eq!(tls.conn.peer_certificates().expect("it showed one")[0], there);
+        pool.await_log(
+            "certificate in use, and reloaded when its files change",
+            &[&format!("days_left={}", if is_renewed { 364 } else { days - 1 })],
+            ACCEPT_LIMIT,
+        );
+    }
+}
+
 /// Damage: its name, and what it does to a connection whose handshake is done.
 type Damage = (&'static str, fn(&mut TlsStream));
 

@@ -10,8 +10,9 @@ use gopool_shards::admission::reconnect::ReconnectRules;
 
 use super::files::{Files, Legacy};
 use super::problem::Problems;
-use super::{Config, PeerCleaning, View};
+use super::{Config, View};
 use crate::cli::Flags;
+use crate::node::peers::PeerCleaning;
 use crate::store::EndedBans;
 use settings::seconds;
 pub use work::POOL_ENTROPY_CHARACTERS;

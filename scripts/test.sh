@@ -64,4 +64,5 @@ phase toolchain toolchain
 phase node node
 phase format cargo fmt --all --check
 phase lint cargo clippy --workspace --all-targets -- -D warnings
+phase deploy scripts/deploy-check.sh
 phase test cargo test --workspace

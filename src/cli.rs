@@ -26,7 +26,7 @@ const OTHER: &str = "Everything else";
 #[derive(Clone, Debug, Default, Parser)]
 #[command(
     name = "gopool",
-    version,
+    version = crate::build::VERSION,
     args_override_self = true,
     max_term_width = 100,
     next_line_help = false,

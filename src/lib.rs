@@ -7,6 +7,7 @@
 //!   └─blocks──────────┘  └──solved, reports── shards
 //! ```
 
+pub mod build;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -30,7 +30,7 @@ use gopool::status::{StatusPlan, StatusSwitch};
 use gopool::store::{BanRow, StoreError};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
-use gopool::{entropy, panic_log, profile, status, store};
+use gopool::{build, entropy, panic_log, profile, status, store};
 use gopool_shards::admission::Admission;
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
@@ -176,7 +176,8 @@ fn run(
     let levels = log.insert(early_log.open(log_plan)?).levels();
     info!(
         component = "startup",
-        version = env!("CARGO_PKG_VERSION"),
+        version = build::VERSION,
+        built = build::TIME,
         network = config.network.name(),
         rpc = config.rpc_url,
         shards = cores.shards.len(),

@@ -35,7 +35,7 @@ fn record(info: &PanicHookInfo<'_>, backtrace: &Backtrace) -> String {
         text,
         "{} goPool {} thread {}\n{info}\n{backtrace}\n",
         Timestamp::now(),
-        env!("CARGO_PKG_VERSION"),
+        crate::build::VERSION,
         thread.name().unwrap_or("without a name"),
     );
     text

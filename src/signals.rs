@@ -31,7 +31,9 @@ pub fn listen(
     // One reload at a time, and one that waits: what it reads is the newest anyway.
     let (reload, reloads) = bounded::<()>(1);
     thread::Builder::new().name("reload".into()).spawn(move || {
-        reloads.iter().for_each(|()| reload_files(&loader, supervisor.reloading(), &sender))
+        for () in &reloads {
+            reload_files(&loader, supervisor.reloading(), &sender);
+        }
     })?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2])?;
     thread::Builder::new().name("signals".into()).spawn(move || {

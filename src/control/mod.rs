@@ -450,7 +450,7 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
     Snapshot {
         built_at: std::time::SystemTime::now(),
         uptime: Duration::ZERO,
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::build::VERSION,
         network: config.network.name(),
         brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
         stratum_listeners: Vec::new(),

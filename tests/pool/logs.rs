@@ -27,22 +27,22 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
 const LINES_FOR_A_FULL_PIPE: usize = 1500;
 
 /// A pool whose outputs are files or whatever a test makes of them.
-struct Running {
-    directory: TempDir,
-    process: Process,
+pub struct Running {
+    pub directory: TempDir,
+    pub process: Process,
     stratum: SocketAddr,
 }
 
 /// What is prepared before a pool starts.
-struct Prepared {
+pub struct Prepared {
     directory: TempDir,
-    command: Command,
+    pub command: Command,
     stratum: SocketAddr,
 }
 
 impl Prepared {
     /// `logging` is that table of `config.toml`.
-    fn new(node: &Node, logging: &str) -> Self {
+    pub fn new(node: &Node, logging: &str) -> Self {
         let directory = TempDir::new().expect("a data directory");
         let mut settings = Settings::of(node);
         let stratum = ports::loopback(ports::free());
@@ -59,7 +59,7 @@ impl Prepared {
     }
 
     #[track_caller]
-    fn start(mut self) -> Running {
+    pub fn start(mut self) -> Running {
         let process = Process::spawn(&mut self.command);
         let running = Running { directory: self.directory, process, stratum: self.stratum };
         until_true("the pool takes miners", START_LIMIT, || {
@@ -74,24 +74,31 @@ impl Running {
         self.directory.path().join("logs")
     }
 
+    /// A folder of its data as the pool sees it.
+    pub fn through_its_eyes(&self, folder: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process.id()));
+        let folder = self.directory.path().join(folder);
+        root.join(folder.strip_prefix("/").expect("an absolute path"))
+    }
+
     fn stderr(&self) -> String {
         fs::read_to_string(self.directory.path().join("stderr")).expect("its errors are text")
     }
 
     /// The lines of a log, of all its days.
-    fn lines(&self, name: &str) -> Vec<String> {
+    pub fn lines(&self, name: &str) -> Vec<String> {
         lines(&self.logs(), name)
     }
 
     #[track_caller]
-    fn miner(&self) -> Miner {
+    pub fn miner(&self) -> Miner {
         let mut miner = Miner::join(self.stratum, MINER_ADDRESS);
         miner.job();
         miner
     }
 
     #[track_caller]
-    fn stop(&mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.process.terminate();
         let status = self.process.wait(STOP_LIMIT);
         status.unwrap_or_else(|| panic!("the pool is still running {STOP_LIMIT:?} after SIGTERM"))
@@ -301,17 +308,18 @@ fn who_stops_reading_the_output_stops_nothing_else() {
     find(&pool.lines("pool"), &["goPool stopped"]);
 }
 
-/// The same command, its logs on a small disk of its own that is full; none where that is not
-/// permitted.
-fn on_a_full_disk(prepared: &Prepared) -> Option<Command> {
-    const SCRIPT: &str = r#"mount -t tmpfs -o size=64k,mode=755 tmpfs "$0" || exit 9
-        head -c 1M /dev/zero >"$0/filler" 2>/dev/null
-        exec "$@""#;
-    let logs = prepared.directory.path().join("logs");
-    fs::create_dir(&logs).expect("make the folder of the logs");
+const SMALL_FULL_DISK: &str = r#"mount -t tmpfs -o size=64k,mode=755 tmpfs "$0" || exit 9
+    head -c 1M /dev/zero >"$0/filler" 2>/dev/null
+    exec "$@""#;
+
+/// The same command, a folder of its data on a disk of its own, which the script mounts; none where
+/// that is not permitted.
+pub fn on_a_disk(prepared: &Prepared, folder: &str, script: &str) -> Option<Command> {
+    let logs = prepared.directory.path().join(folder);
+    fs::create_dir(&logs).expect("make the folder");
     let within = |command: &[&std::ffi::OsStr]| {
         let mut outer = Command::new("unshare");
-        outer.args(["--mount", "--map-root-user", "sh", "-c", SCRIPT]).arg(&logs).args(command);
+        outer.args(["--mount", "--map-root-user", "sh", "-c", script]).arg(&logs).args(command);
         outer
     };
     let tried = within(&["true".as_ref()]).output();
@@ -339,12 +347,11 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
     let node = Node::new(Chain::Regtest);
     node.mine_to(MINER_ADDRESS, 1);
     let mut prepared = Prepared::new(&node, "debug = true");
-    let Some(command) = on_a_full_disk(&prepared) else { return };
+    let Some(command) = on_a_disk(&prepared, "logs", SMALL_FULL_DISK) else { return };
     prepared.command = command;
     let mut pool = prepared.start();
     // The disk is seen by the pool alone, and by who looks through its eyes.
-    let root = PathBuf::from(format!("/proc/{}/root", pool.process.id()));
-    let disk = root.join(pool.logs().strip_prefix("/").expect("an absolute path"));
+    let disk = pool.through_its_eyes("logs");
     assert!(disk.join("filler").exists());
     let mut miner = pool.miner();
     let hash = miner.mine_block();

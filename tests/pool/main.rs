@@ -18,7 +18,7 @@
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
-//! | `logs`                                        | what is written down, and where           |
+//! | `logs` `full_disk`                            | what is written down, and where           |
 //! | `cookie` `peers` `supervise`                  | the node's side and systemd's             |
 //! | `clients`                                     | programs that others have written         |
 
@@ -49,6 +49,7 @@ mod cookie;
 mod first_run;
 mod foreign;
 mod freeze;
+mod full_disk;
 mod logs;
 mod order;
 mod outage;

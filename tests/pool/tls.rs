@@ -144,14 +144,15 @@ fn a_new_certificate_is_used_without_a_restart() {
     await_tls_count(&pool, 2);
 }
 
-/// A self-signed pair of that name which ends in `days` days.
+/// A self-signed pair of that name which ends in `days` days, less an hour.
 fn ending_in(days: u32, name: &str) -> [String; 2] {
     let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date");
     let day = Duration::from_secs(24 * 3600);
-    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + day * days;
+    params.not_after =
+        rcgen::date_time_ymd(1970, 1, 1) + now + day * days - Duration::from_secs(3600);
     let key = rcgen::KeyPair::generate().expect("a key");
     [params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem()]
 }

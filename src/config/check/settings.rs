@@ -26,7 +26,7 @@ pub fn settings(files: &Files, flags: &Flags, problems: &mut Problems) -> Option
     let target_shares_per_min = files.difficulty.target_shares_per_min.value;
     Some(Settings {
         network: flags.network(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::build::VERSION,
         ckpool_emulate: files.answers.ckpool_emulate.value,
         password: password.then(|| stratum.stratum_password.value.clone()),
         extranonce2_size: files.coinbase.extranonce2_size.value as usize,

@@ -105,7 +105,7 @@ fn each_level_has_its_file() {
     assert_eq!(scene.lines("pool"), pool);
     assert_eq!(scene.lines("errors"), [pool[2]]);
     assert_eq!(scene.lines("debug"), ["[DEBUG] details component=test"]);
-    assert_eq!(scene.files("net-debug"), [PathBuf::new(); 0]);
+    assert!(scene.files("net-debug").is_empty());
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_file_without_a_line_is_not_made() {
     });
     assert_eq!(scene.lines("pool"), ["[INFO] fine"]);
     for name in ["errors", "debug", "net-debug"] {
-        assert_eq!(scene.files(name), [PathBuf::new(); 0], "{name}");
+        assert!(scene.files(name).is_empty(), "{name}");
     }
 }
 

@@ -128,7 +128,7 @@ fn write_plan(config: &Config, out: &mut impl Write) -> io::Result<()> {
         ("Stratum", config.stratum_listen.to_string()),
         ("Stratum over TLS", listener(config.stratum_tls_listen)),
         ("status over HTTP", listener(config.status_listen)),
-        ("status over HTTPS", listener(config.status_tls_listen)),
+        ("status over HTTPS", "not served by this version".to_owned()),
         ("shards", Cores::plan(config.shards).to_string()),
         ("new connections", accept),
         ("database", config.data_dir.join("state/workers.db").display().to_string()),

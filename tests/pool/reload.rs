@@ -9,6 +9,7 @@ use crate::miner::Miner;
 use crate::node::{Chain, Node};
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
+use crate::stratum::connect;
 use crate::work::{Job, hex};
 
 /// Of 127.0.0.1, all at work.
@@ -198,4 +199,25 @@ fn kinds_of_miners_are_written_down() {
         format!("{}...{}.rig", &MINER_ADDRESS[..8], &MINER_ADDRESS[MINER_ADDRESS.len() - 8..]);
     assert_eq!(profile["workers_sample"][0], short, "whose it is, is not told");
     assert_eq!(profile["starting_difficulty"]["count"], 1);
+}
+
+/// Debug lines come and go with the key, without a restart.
+#[test]
+fn how_much_is_logged_can_be_changed() {
+    let node = Node::new(Chain::Signet);
+    let pool = Pool::start(Settings::of(&node));
+    let config = pool.folder().join("config/config.toml");
+    let with_debug = fs::read_to_string(&config).expect("it is there");
+    let visit = || drop(connect(pool.stratum()).expect("connect"));
+    fs::write(&config, with_debug.replace("debug = true", "debug = false")).expect("write it");
+    reload(&pool, RELOADED);
+    let length = pool.log_length();
+    visit();
+    std::thread::sleep(Duration::from_secs(1));
+    let said = pool.lines_after(length);
+    assert!(said.iter().all(|line| !line.contains("[DEBUG]")), "{said:?}");
+    fs::write(&config, with_debug).expect("write it");
+    reload(&pool, RELOADED);
+    visit();
+    pool.await_log_after(length, "connection closed", &[]);
 }

@@ -1,7 +1,7 @@
 //! What miners hear when the pool stops.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ const SHARD_COUNT: u32 = 2;
 const RETURNS_PER_SECOND_MAX: usize = 500;
 const WAIT_SECONDS_MAX: u64 = 120;
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// A stop that was cut short waits for nothing.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// The seconds a miner is asked to wait, once everything it is told has been checked.
 #[track_caller]
@@ -102,4 +104,30 @@ fn a_miner_that_does_not_hang_up_does_not_keep_the_pool_from_stopping() {
     let status = pool.ended(STOP_LIMIT).expect("the pool ends");
     assert!(status.success(), "{status}");
     drop(miner);
+}
+
+/// A stop that waits for something can be cut short, and says so by its code.
+#[test]
+fn sigint_stops_in_order_and_a_second_signal_at_once() {
+    let node = Node::new(Chain::Regtest);
+    let mut pool = Pool::for_node(&node);
+    pool.signal(libc::SIGINT);
+    let status = pool.ended(2 * STOP_LIMIT).expect("it stops");
+    assert_eq!(status.code(), Some(0));
+
+    let mut pool = Pool::for_node(&node);
+    let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
+    let job = miner.job();
+    // The stop has a block to wait for that the node does not take.
+    node.pause();
+    let block = miner.find_block(&job);
+    assert!(miner.submit(&block).is_true());
+    pool.ask_to_stop();
+    pool.await_log("stopping", &["component=control"], STOP_LIMIT);
+    let told_again = Instant::now();
+    pool.ask_to_stop();
+    let status = pool.ended(2 * STOP_LIMIT).expect("it stops");
+    node.resume();
+    assert_eq!(status.code(), Some(1));
+    assert!(told_again.elapsed() < AT_ONCE, "{:?}", told_again.elapsed());
 }

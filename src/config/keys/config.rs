@@ -10,7 +10,7 @@ section! {
         status_listen: Text(":80"), BLANK, Restart,
             "status pages, JSON and metrics over HTTP; \"\" switches them off";
         status_tls_listen: Text(":443"), BLANK, Restart,
-            "the same over HTTPS; \"\" switches it off";
+            "the same over HTTPS; \"\" switches it off. Not served by this version";
         status_public_url: Text(""), ANY, Live,
             "what people type to get there, such as \"https://pool.example\"; \"\" works it out per request";
     }

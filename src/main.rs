@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -174,33 +174,11 @@ fn run(
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
     let levels = log.insert(early_log.open(log_plan)?).levels();
-    info!(
-        component = "startup",
-        version = build::VERSION,
-        built = build::TIME,
-        network = config.network.name(),
-        rpc = config.rpc_url,
-        shards = cores.shards.len(),
-        sha256d = gopool_shards::sha256d::kernel_name(),
-        "goPool starts"
-    );
-    for warning in &config.warnings {
-        warn!(component = "config", "{warning}");
-    }
-    audit(&config);
+    announce(&config, &cores, open_files);
     bring_up_to_date(&config, flags.rewrite_config);
     admin::keep_in_order(loader.paths())?;
     if let Some(certificate) = &certificate {
         certificate.watch()?;
-    }
-    let connections_max = config.settings.connections_max as u64;
-    if open_files < connections_max {
-        warn!(
-            component = "startup",
-            open_files,
-            connections_max,
-            "fewer files may be open than connections are allowed: raise LimitNOFILE"
-        );
     }
     // Ends and is written when this function does, at the latest.
     let _profile = if flags.profile { profile::start() } else { None };
@@ -209,9 +187,8 @@ fn run(
     let (writer, restored) = store::open(&config.data_dir, config.ended_bans)?;
     let (store, store_thread) = writer.spawn()?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
-    let status_thread = match status_listener {
-        Some(listener) => {
-            let addr = listener.local_addr()?;
+    let status_thread = status_listener
+        .map(|listener| {
             let plan = StatusPlan {
                 listener,
                 snapshots: snapshots.clone(),
@@ -219,12 +196,9 @@ fn run(
                 templates: config.data_dir.join("templates"),
                 json: !flags.no_json,
             };
-            let thread = status::spawn(plan, Arc::clone(&switch))?;
-            info!(component = "http", %addr, "listening");
-            Some(thread)
-        }
-        None => None,
-    };
+            start_status(plan, &switch)
+        })
+        .transpose()?;
     let auth = config.rpc_auth.to_auth(config.network);
     auth.watch()?;
     let rpc = Arc::new(Rpc::new(&config.rpc_url, auth));
@@ -296,6 +270,40 @@ fn log_plan(flags: &Flags, config: &Config) -> LogPlan {
     }
 }
 
+/// What starts, with what it was told.
+fn announce(config: &Config, cores: &Cores, open_files: u64) {
+    info!(
+        component = "startup",
+        version = build::VERSION,
+        built = build::TIME,
+        network = config.network.name(),
+        rpc = config.rpc_url,
+        shards = cores.shards.len(),
+        sha256d = gopool_shards::sha256d::kernel_name(),
+        "goPool starts"
+    );
+    for warning in &config.warnings {
+        warn!(component = "config", "{warning}");
+    }
+    audit(config);
+    let connections_max = config.settings.connections_max as u64;
+    if open_files < connections_max {
+        warn!(
+            component = "startup",
+            open_files,
+            connections_max,
+            "fewer files may be open than connections are allowed: raise LimitNOFILE"
+        );
+    }
+}
+
+fn start_status(plan: StatusPlan, switch: &Arc<StatusSwitch>) -> io::Result<JoinHandle<()>> {
+    let addr = plan.listener.local_addr()?;
+    let thread = status::spawn(plan, Arc::clone(switch))?;
+    info!(component = "http", %addr, "listening");
+    Ok(thread)
+}
+
 /// One line for each key that is set in an optional file, so that the log says what is in force
 /// (`config.md` D-06).
 fn audit(config: &Config) {
@@ -316,7 +324,7 @@ fn audit(config: &Config) {
 }
 
 /// A disk that takes nothing must not keep the process from ending.
-fn join_within(thread: thread::JoinHandle<()>, limit: Duration) {
+fn join_within(thread: JoinHandle<()>, limit: Duration) {
     let deadline = Instant::now() + limit;
     while !thread.is_finished() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));

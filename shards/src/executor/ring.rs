@@ -39,6 +39,13 @@ pub(super) enum Event<'a> {
     Ended(u32),
 }
 
+/// What [`Ring::take`] has come to.
+pub(super) struct Taken {
+    pub count: usize,
+    /// The kernel has deferred work that it has not done yet.
+    pub is_more_left: bool,
+}
+
 pub(super) struct Ring {
     inner: RefCell<Inner>,
     /// Rung by the kernel when there is something to take.
@@ -67,6 +74,8 @@ impl Ring {
             .setup_single_issuer()
             // Nothing interrupts the shard: completions wait until it asks for them.
             .setup_defer_taskrun()
+            // And it can see whether the kernel has more to do than it does at once.
+            .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let buffers = Buffers::new()?;
@@ -127,15 +136,19 @@ impl Ring {
         .await
     }
 
-    /// Takes what has happened, in the order in which it did, at most so much; how much that was.
-    /// `on_event` may use the ring, but not take from it.
+    /// Takes what has happened, in the order in which it did, at most so much. `on_event` may use
+    /// the ring, but not take from it.
+    ///
+    /// The kernel does a part of what it has deferred, 20 things since Linux 6.13, whether anything
+    /// comes of them or not; and while it has not done all, the bell is not rung for what is new. So
+    /// nobody may [`Self::wait`] before nothing has been taken and nothing is left.
     pub(super) fn take(
         &self,
         count_max: usize,
         mut on_event: impl FnMut(Event<'_>),
-    ) -> io::Result<usize> {
+    ) -> io::Result<Taken> {
         let mut taken = self.taken.take();
-        self.inner.borrow_mut().take(count_max, &mut taken)?;
+        let is_more_left = self.inner.borrow_mut().take(count_max, &mut taken)?;
         let count = taken.len();
         for entry in taken.drain(..) {
             if entry.user_data() & READY == READY {
@@ -145,7 +158,7 @@ impl Ring {
             }
         }
         self.taken.replace(taken);
-        Ok(count)
+        Ok(Taken { count, is_more_left })
     }
 
     /// Waits until there is something to take.
@@ -209,13 +222,14 @@ impl Inner {
         }
     }
 
-    fn take(&mut self, count_max: usize, taken: &mut Vec<cqueue::Entry>) -> io::Result<()> {
+    /// Whether the kernel has more to do.
+    fn take(&mut self, count_max: usize, taken: &mut Vec<cqueue::Entry>) -> io::Result<bool> {
         let to_submit = self.uring.submission().len() as u32;
         // SAFETY: the call gets no argument beyond its flags.
         let entered = unsafe { self.uring.submitter().enter::<()>(to_submit, 0, GET_EVENTS, None) };
         entered.map(drop).or_else(busy_is_fine)?;
         taken.extend(self.uring.completion().take(count_max));
-        Ok(())
+        Ok(self.uring.submission().taskrun())
     }
 }
 

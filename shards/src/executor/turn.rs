@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::link::Sent;
 
-use super::ring::Event;
+use super::ring::{Event, Taken};
 use super::{Shard, serve};
 
 /// How long a block waits before it tries control's queue again.
@@ -49,9 +49,10 @@ fn take(shard: &Rc<Shard>) -> std::io::Result<More> {
     let mut left = TAKEN_AT_ONCE_MAX;
     let taken = loop {
         match shard.ring.take(left, |event| on_event(shard, event)) {
-            Ok(0) => break Ok(More::IsNot),
-            Ok(taken) if taken == left => break Ok(More::MayBeThere),
-            Ok(taken) => left -= taken,
+            Ok(Taken { count: 0, is_more_left: false }) => break Ok(More::IsNot),
+            // Work that nothing comes of counts too: others wait for their turn.
+            Ok(Taken { count, .. }) if count.max(1) >= left => break Ok(More::MayBeThere),
+            Ok(Taken { count, .. }) => left -= count.max(1),
             Err(error) => break Err(error),
         }
     };

@@ -13,7 +13,7 @@ use crate::node::{Chain, Node};
 use crate::poll::POLL_INTERVAL;
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
-use crate::stratum::{Connection, Heard};
+use crate::stratum::{Connection, Heard, connect};
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// The slowest answer a good miner may get meanwhile: debug build, busy machine.
@@ -272,4 +272,50 @@ impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Connections that shout at once, from as many threads as a test may have.
+const SHOUTING_COUNT: usize = 400;
+const SHOUTING_THREADS: usize = 8;
+const SHOUTING_TIME: Duration = Duration::from_secs(4);
+
+/// However much comes from however many, whoever comes after them is served.
+#[test]
+fn many_who_shout_at_once_keep_nobody_out() {
+    let node = Node::new(Chain::Signet);
+    let mut settings = Settings::of(&node);
+    settings.shards = Some(1);
+    let pool = Pool::start(settings);
+    let address = pool.stratum();
+    let until = Instant::now() + SHOUTING_TIME;
+    scope(|threads| {
+        for _ in 0..SHOUTING_THREADS {
+            threads.spawn(|| {
+                // Lines that mean nothing, lines without an end, and answers that nobody reads.
+                let line = b"{\"id\":1,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(200);
+                let endless = vec![b'['; 100_000];
+                let mut connections: Vec<TcpStream> = Vec::new();
+                while Instant::now() < until {
+                    connections.truncate(SHOUTING_COUNT / SHOUTING_THREADS / 2);
+                    while connections.len() < SHOUTING_COUNT / SHOUTING_THREADS {
+                        let Ok(stream) = connect(address) else { break };
+                        let _ = stream.set_nonblocking(true);
+                        connections.push(stream);
+                    }
+                    for (nth, stream) in connections.iter_mut().enumerate() {
+                        let bytes: &[u8] = if nth % 3 == 0 { &endless } else { &line };
+                        let _ = stream.write(bytes);
+                    }
+                    connections.reverse();
+                }
+            });
+        }
+    });
+    let mut miner = Miner::join(address, MINER_ADDRESS);
+    let job = miner.job();
+    let share = miner.find_share(&job);
+    assert!(miner.submit(&share).is_true());
+    pool.await_server("only the miner is left", |server| {
+        (server["connections"]["open"] == 1).then_some(())
+    });
 }

@@ -319,3 +319,60 @@ fn map(bytes: usize) -> io::Result<NonNull<u8>> {
     }
     Ok(NonNull::new(start.cast()).expect("a mapping is not at zero"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use glommio::LocalExecutorBuilder;
+
+    use super::*;
+
+    /// More than the kernel does at once.
+    const QUIET_COUNT: usize = 100;
+
+    /// What a shard does before it rests: takes until nothing is there and nothing is left.
+    fn take_all(ring: &Ring) -> Vec<(u32, Vec<u8>)> {
+        let mut received = Vec::new();
+        loop {
+            let taken = ring.take(usize::MAX, |event| {
+                if let Event::Received(token, bytes) = event {
+                    received.push((token, bytes.to_vec()));
+                }
+            });
+            let Taken { count, is_more_left } = taken.unwrap();
+            if count == 0 && !is_more_left {
+                return received;
+            }
+        }
+    }
+
+    /// Deferred work that nothing comes of hides no work behind it: each of many sockets wakes its
+    /// receive and has nothing to read any more, and the last one has.
+    #[test]
+    fn work_that_nothing_comes_of_is_not_quiet() {
+        LocalExecutorBuilder::default()
+            .spawn(|| async {
+                let ring = Ring::new().unwrap();
+                let pairs: Vec<(UnixStream, UnixStream)> =
+                    (0..=QUIET_COUNT).map(|_| UnixStream::pair().unwrap()).collect();
+                for (token, (ours, _)) in pairs.iter().enumerate() {
+                    ring.receive(ours.as_raw_fd(), token as u32).unwrap();
+                }
+                assert_eq!(take_all(&ring), [], "all are armed");
+                let (last, quiet) = pairs.split_last().unwrap();
+                for (ours, theirs) in quiet {
+                    let (mut ours, mut theirs) = (ours, theirs);
+                    theirs.write_all(b"x").unwrap();
+                    // Before the kernel gets to it.
+                    ours.read_exact(&mut [0]).unwrap();
+                }
+                (&last.1).write_all(b"y").unwrap();
+                assert_eq!(take_all(&ring), [(QUIET_COUNT as u32, b"y".to_vec())]);
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+}

@@ -135,7 +135,8 @@ for path in ["docker-compose.yml", "network/bridge.yml", "network/host.yml"]:
 example = set(re.findall(r"^(\w+)=", open("deploy/env.example").read(), re.M)) - {"COMPOSE_PROJECT_NAME"}
 assert used == example, used ^ example
 PYTHON
-    "${compose[@]}" version | head -1
+    # Read to its end: a program whose output nobody takes any more fails.
+    "${compose[@]}" version | sed -n 1p
 }
 
 # The daemon's own check where one answers; in any case that what the file takes is there, and passes

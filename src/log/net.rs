@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, trace};
 
 /// Events with this target are traffic: `direction` and `bytes`. The shards say it too.
-pub(crate) const TARGET: &str = "gopool::net";
+pub(crate) use gopool_shards::executor::TRAFFIC as TARGET;
 
 /// A piece of traffic longer than the two together is written without its middle: of a template, of
 /// which there may be ten megabytes several times a minute, what is neither the first nor the last

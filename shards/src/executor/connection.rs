@@ -20,17 +20,14 @@ use crate::session::Session;
 use crate::tally::CloseReason;
 use crate::wire::line::Partial;
 
-use super::Shard;
 use super::outbox::Outbox;
 use super::transport::Transport;
+use super::{Shard, TRAFFIC};
 
 /// Bytes a closing connection may still send before it is cut off.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// How often a closing connection looks whether its last bytes have gone.
 const LINGER_POLL: Duration = Duration::from_millis(10);
-
-/// Target of the events that are raw traffic, which have a log of their own.
-const TRAFFIC: &str = "gopool::net";
 
 /// What the tasks of a shard know of one connection.
 pub(super) struct Connection {

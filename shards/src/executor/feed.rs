@@ -58,7 +58,8 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
     })
     .await;
     // A task that is left behind keeps the link to control open: all of them get to their end.
-    let is_busy = || !shard.connections.borrow().is_empty();
+    // And a block that waits for control's queue is not left behind either.
+    let is_busy = || !shard.connections.borrow().is_empty() || !shard.solved.borrow().is_empty();
     let deadline = Instant::now() + CLOSE_LINGER + CLOSE_LINGER / 4;
     while is_busy() && Instant::now() < deadline {
         sleep(Duration::from_millis(10)).await;

@@ -45,6 +45,9 @@ use ring::Ring;
 
 pub use socket::{bind_shared, listen};
 
+/// Target of the events that are raw traffic: `direction` (`recv` or `send`) and `bytes`, a line.
+pub const TRAFFIC: &str = "gopool::net";
+
 /// What one shard is told when it starts.
 #[derive(Debug)]
 pub struct ShardPlan {
@@ -162,9 +165,10 @@ async fn run(plan: ShardPlan, ring: Ring, down: DownlinkReceiver, up: Uplink) {
     let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
     let turns = spawn(miners, boxed(turn::run(Rc::clone(&shard))));
     let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
-    let feed = glommio::spawn_local_into(feed::run(shard, down, plan.ports), news)
+    let feed = glommio::spawn_local_into(feed::run(Rc::clone(&shard), down, plan.ports), news)
         .expect("the queue has just been made");
     feed.await;
+    report::run_last(&shard).await;
     for task in [reports, sweeps, turns, first_work] {
         task.cancel();
     }

@@ -1,6 +1,7 @@
-//! Hands the shard's tally to control once a second.
+//! Hands the shard's tally to control once a second, and at the end.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use glommio::timer::sleep;
 use tracing::debug;
@@ -11,20 +12,49 @@ use crate::link::{Gauges, Report, Sent};
 use super::Shard;
 use super::connection::Connection;
 
+/// How long the last report waits for room in the queue; control empties it while it stops.
+const LAST_WAIT_MAX: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_millis(10);
+
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
         sleep(REPORT_INTERVAL).await;
-        // Taken whole, then sent: no borrow of shard state is alive across an await.
-        let sums = shard.tally.borrow_mut().take();
-        let report = Report { shard: shard.id, sums, gauges: gauges(&shard) };
-        match shard.up.try_send_report(report) {
-            Sent::Yes => {}
-            // Nothing is lost: what did not fit goes out with the next report.
-            Sent::Full(report) => shard.tally.borrow_mut().put_back(report.sums),
-            Sent::ControlGone(_) => break,
+        if let Handed::ControlGone = hand_in(&shard) {
+            break;
         }
     }
     debug!(shard = shard.id, "report task ended");
+}
+
+/// What happened since the report before: shares, and bans that are to outlive the process.
+pub(super) async fn run_last(shard: &Shard) {
+    let deadline = Instant::now() + LAST_WAIT_MAX;
+    while let Handed::NotYet = hand_in(shard)
+        && Instant::now() < deadline
+    {
+        sleep(LAST_RETRY).await;
+    }
+}
+
+enum Handed {
+    Yes,
+    /// Nothing is lost: what did not fit goes out with the next report.
+    NotYet,
+    ControlGone,
+}
+
+fn hand_in(shard: &Shard) -> Handed {
+    // Taken whole, then sent: no borrow of shard state is alive across an await.
+    let sums = shard.tally.borrow_mut().take();
+    let report = Report { shard: shard.id, sums, gauges: gauges(shard) };
+    match shard.up.try_send_report(report) {
+        Sent::Yes => Handed::Yes,
+        Sent::Full(report) => {
+            shard.tally.borrow_mut().put_back(report.sums);
+            Handed::NotYet
+        }
+        Sent::ControlGone(_) => Handed::ControlGone,
+    }
 }
 
 fn gauges(shard: &Shard) -> Gauges {

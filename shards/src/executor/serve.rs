@@ -10,8 +10,8 @@ use crate::wire::foreign::Foreign;
 use crate::wire::request::Request;
 use crate::wire::submit::Submit;
 
-use super::Shard;
 use super::connection::{Connection, is_traced, trace_lines};
+use super::{Shard, sweep};
 
 /// Bytes have come.
 pub(super) fn on_received(shard: &Rc<Shard>, connection: &Rc<Connection>, bytes: &[u8]) {
@@ -68,6 +68,8 @@ pub(super) fn on_ended(shard: &Rc<Shard>, connection: &Rc<Connection>) {
 fn end(shard: &Rc<Shard>, connection: &Rc<Connection>, reason: CloseReason) {
     let reason = connection.begin_end(reason, shard);
     shard.ending.set(shard.ending.get() + 1);
+    // One that came and went between two looks has been there all the same.
+    sweep::observe(shard, connection);
     shard.with_env(connection, |session, env| session.on_close(env));
     shard.tally.borrow_mut().connection_closed(reason);
     debug!(shard = shard.id, reason = reason.label(), "connection closed");

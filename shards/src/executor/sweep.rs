@@ -31,12 +31,14 @@ fn look_at(shard: &Shard, connection: &Connection) {
     connection.settle_owed_work(shard);
     connection.look_at_visit(shard);
     tick(shard, connection);
-    if shard.settings.borrow().observes_miners {
-        observe(shard, connection);
-    }
+    observe(shard, connection);
 }
 
-fn observe(shard: &Shard, connection: &Connection) {
+/// Looks at a miner for those who want to know what its kind is like; usually nobody does.
+pub(super) fn observe(shard: &Shard, connection: &Connection) {
+    if !shard.settings.borrow().observes_miners {
+        return;
+    }
     let observation = shard.with_env(connection, |session, env| session.observe(env));
     if let Some(mut observation) = observation {
         observation.round_trip = connection.round_trip();

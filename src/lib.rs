@@ -32,3 +32,5 @@ pub mod system;
 pub mod tls;
 
 pub mod entropy;
+pub mod privacy;
+pub mod whole_file;

@@ -266,7 +266,7 @@ fn log_plan(flags: &Flags, config: &Config) -> LogPlan {
         debug: flags.debug_log().unwrap_or_else(|| folder.join("debug.log")),
         net_debug: flags.net_debug_log().unwrap_or_else(|| folder.join("net-debug.log")),
         stdout: flags.stdout,
-        levels: config.log_levels(),
+        levels: config.log_levels,
     }
 }
 
@@ -309,6 +309,13 @@ fn start_status(plan: StatusPlan, switch: &Arc<StatusSwitch>) -> io::Result<Join
 fn audit(config: &Config) {
     for entry in config.entries.iter().filter(|entry| entry.is_audited()) {
         info!(component = "config", key = entry.key.path(), value = entry.to_string(), "set");
+    }
+    for (bit, enabled) in &config.job_inputs.version_bits {
+        info!(component = "config", key = "bits", bit, enabled, "set");
+    }
+    let count = config.settings.banned_clients.len();
+    if count > 0 {
+        info!(component = "config", count, "clients that are turned away");
     }
     if config.accept.rates().is_some() {
         let numbers = config.accept.numbers();

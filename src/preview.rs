@@ -123,7 +123,7 @@ fn write_plan(config: &Config, out: &mut impl Write) -> io::Result<()> {
     });
     let lines = [
         ("network", config.network.name().to_owned()),
-        ("payout", format!("{}, fee {} %", config.payout_address, payout.fee_percent)),
+        ("payout", format!("{}, fee {} %", config.payout_address(), payout.fee_percent)),
         ("coinbase tag", config.job_inputs.brand_tag.clone()),
         ("Stratum", config.stratum_listen.to_string()),
         ("Stratum over TLS", listener(config.stratum_tls_listen)),

@@ -2,7 +2,6 @@
 //! (`config.md` §12.2, `state-and-services.md` §19.4). It has a thread of its own, which nobody waits for.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -16,8 +15,9 @@ use tracing::{info, warn};
 use gopool_shards::session::client::name_and_version;
 use gopool_shards::tally::Observation;
 
-use crate::status::privacy::worker_name;
+use crate::privacy::worker_name;
 use crate::store::worker_hash;
+use crate::whole_file;
 
 const WRITE_INTERVAL: Duration = Duration::from_secs(30);
 /// Reports that may wait; with a disk that hangs the next ones are left out.
@@ -175,13 +175,7 @@ impl Kinds {
         let document =
             Document { generated_at: seconds(Timestamp::now()), profiles: self.sorted() };
         let text = serde_json::to_string_pretty(&document)?;
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        fs::write(&temporary, text + "\n")?;
-        fs::rename(&temporary, path)
+        whole_file::replace(path, (text + "\n").as_bytes(), 0o644)
     }
 }
 
@@ -231,6 +225,7 @@ mod tests {
     use super::*;
     use gopool_shards::tally::Settled;
     use serde_json::Value;
+    use std::fs;
 
     fn seen(client_id: &str, worker: &str, starting_difficulty: Option<f64>) -> Observation {
         Observation {

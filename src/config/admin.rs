@@ -1,27 +1,22 @@
 //! `admin.toml`: who may change settings on the pages. Made at the first start, and kept in order
 //! at each (`config.md` §10).
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use toml::Table;
 use tracing::{info, warn};
 
 use super::ConfigError;
-use super::keys::File;
-use super::problem::{Paths, ProblemKind, Problems};
-use super::rewrite::{replace, unwritable};
+use super::keys::{Admin, Entry, File, Section};
+use super::problem::{Paths, Problems};
+use super::reader::{Reader, Source};
 use crate::entropy;
+use crate::whole_file::replace;
 
 /// Bytes of a password that is made here.
 const PASSWORD_ENTROPY_BYTES: usize = 20;
 /// Shorter ones are replaced.
 const PASSWORD_CHARACTERS_MIN: usize = 16;
-const SESSION_SECONDS_DEFAULT: i64 = 900;
 
 const HEADER: &str = "\
 # The admin panel at /admin. It is off until enabled is true.
@@ -29,126 +24,55 @@ const HEADER: &str = "\
 # start, and taken out of this file after the first login. Keep this file to yourself.
 ";
 
-/// What stands in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Admin {
-    enabled: bool,
-    username: String,
-    password: String,
-    /// Lower-case hex of SHA-256 of the password.
-    password_sha256: String,
-    session_expiration_seconds: i64,
-}
-
-/// Makes the file when there is none, and sees to it that password and hash belong together.
+/// Makes the file when there is none, and sees to it that password and hash belong together. What
+/// cannot be used of it is an error, and said as for the other files.
 pub fn keep_in_order(paths: &Paths) -> Result<(), ConfigError> {
     let path = paths.of(File::Admin);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            write(&path, &Admin::new())?;
-            info!(component = "admin", path = %path.display(), "admin.toml made, the panel is off");
-            return Ok(());
-        }
-        Err(error) => return Err(problem(paths, 0, format!("cannot be read: {error}"))),
-    };
-    let before = Admin::parse(&text, paths)?;
-    let after = before.clone().in_order();
-    if after == before {
+    let mut problems = Problems::new(paths.clone());
+    let source = Source::read(File::Admin, &mut problems);
+    let mut reader = Reader::parse(&source, &mut problems);
+    let found: Admin = reader.section(&mut problems);
+    if problems.has_errors() {
+        return Err(ConfigError::Problems(problems.into_vec()));
+    }
+    for problem in problems.into_vec() {
+        warn!(component = "admin", "{problem}");
+    }
+    let mut kept = found.clone();
+    put_in_order(&mut kept);
+    let shown = path.display();
+    if !source.exists() {
+        info!(component = "admin", path = %shown, "admin.toml made, the panel is off");
+    } else if kept.password.value != found.password.value {
+        warn!(component = "admin", path = %shown, "the password is new: it was missing or too short");
+    } else if kept.password_sha256.value == found.password_sha256.value {
         return Ok(());
     }
-    if after.password != before.password {
-        let path = path.display();
-        warn!(component = "admin", %path, "the password is new: it was missing or too short");
-    }
-    write(&path, &after)
+    // Only the owner may read it, now and after every change.
+    replace(&path, render(&kept).as_bytes(), 0o600)
+        .map_err(|source| ConfigError::Unwritable { path, source })
 }
 
-fn problem(paths: &Paths, line: usize, words: String) -> ConfigError {
-    let mut problems = Problems::new(paths.clone());
-    problems.note(ProblemKind::Error, File::Admin, line, words);
-    ConfigError::Problems(problems.into_vec())
+/// The state the file must be in before anybody logs in (`config.md` §10.2).
+fn put_in_order(admin: &mut Admin) {
+    let (password, hashed) = (&mut admin.password.value, &mut admin.password_sha256.value);
+    hashed.make_ascii_lowercase();
+    if password.is_empty() && !hashed.is_empty() {
+        return;
+    }
+    if password.len() < PASSWORD_CHARACTERS_MIN {
+        *password = new_password();
+    }
+    *hashed = hash(password);
 }
 
-/// Only the owner may read it, now and after every change.
-fn write(path: &Path, admin: &Admin) -> Result<(), ConfigError> {
-    replace(path, admin.render().as_bytes(), 0o600).map_err(|source| unwritable(path, source))
-}
-
-impl Admin {
-    fn new() -> Self {
-        let password = new_password();
-        Self {
-            enabled: false,
-            username: "admin".to_owned(),
-            password_sha256: hash(&password),
-            password,
-            session_expiration_seconds: SESSION_SECONDS_DEFAULT,
-        }
-    }
-
-    fn parse(text: &str, paths: &Paths) -> Result<Self, ConfigError> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
-            let line = 1 + before.matches('\n').count();
-            problem(paths, line, format!("is not valid TOML: {}", error.message()))
-        })?;
-        let refuse = |key: &str, found: &toml::Value, allowed: &str| {
-            let found =
-                if key.starts_with("password") { "not shown".into() } else { found.to_string() };
-            problem(paths, 0, format!("{key} is {found}, allowed is {allowed}"))
-        };
-        let text = |key: &str| match table.get(key) {
-            None => Ok(String::new()),
-            Some(toml::Value::String(text)) => Ok(text.trim().to_owned()),
-            Some(found) => Err(refuse(key, found, "a text in quotes")),
-        };
-        Ok(Self {
-            enabled: match table.get("enabled") {
-                None => false,
-                Some(toml::Value::Boolean(enabled)) => *enabled,
-                Some(found) => return Err(refuse("enabled", found, "true or false")),
-            },
-            username: text("username")?,
-            password: text("password")?,
-            password_sha256: text("password_sha256")?.to_ascii_lowercase(),
-            session_expiration_seconds: match table.get("session_expiration_seconds") {
-                None => SESSION_SECONDS_DEFAULT,
-                Some(toml::Value::Integer(seconds)) => *seconds,
-                Some(found) => {
-                    return Err(refuse("session_expiration_seconds", found, "a whole number"));
-                }
-            },
-        })
-    }
-
-    /// The state the file must be in before anybody logs in (`config.md` §10.2).
-    fn in_order(mut self) -> Self {
-        let has_hash = !self.password_sha256.is_empty();
-        if self.password.is_empty() && has_hash {
-            return self;
-        }
-        if self.password.len() < PASSWORD_CHARACTERS_MIN {
-            self.password = new_password();
-        }
-        self.password_sha256 = hash(&self.password);
-        self
-    }
-
-    fn render(&self) -> String {
-        let username = if self.username.is_empty() { "admin" } else { &self.username };
-        let seconds = match self.session_expiration_seconds {
-            ..=0 => SESSION_SECONDS_DEFAULT,
-            seconds => seconds,
-        };
-        let mut table = Table::new();
-        table.insert("enabled".into(), self.enabled.into());
-        table.insert("username".into(), username.into());
-        table.insert("password".into(), self.password.clone().into());
-        table.insert("password_sha256".into(), self.password_sha256.clone().into());
-        table.insert("session_expiration_seconds".into(), seconds.into());
-        format!("{HEADER}\n{table}")
-    }
+fn render(admin: &Admin) -> String {
+    let lines: String = admin
+        .entries()
+        .iter()
+        .map(|Entry { key, value, .. }| format!("{} = {value}\n", key.name))
+        .collect();
+    format!("{HEADER}\n{lines}")
 }
 
 /// 27 characters that nobody guesses.
@@ -163,7 +87,10 @@ fn hash(password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
+
+    use toml::Table;
 
     /// The file after a start that found `text` in it.
     fn after(text: &str) -> String {

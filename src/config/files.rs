@@ -59,6 +59,10 @@ pub struct Legacy {
 const TOML_FILES: [File; 6] =
     [File::Config, File::Secrets, File::Services, File::Policy, File::Tuning, File::VersionBits];
 
+/// Keys that `config.toml` had in `[branding]` and that are in `services.toml [discord]` now.
+pub const MOVED_FROM_BRANDING: [&str; 3] =
+    ["discord_url", "discord_server_id", "discord_notify_channel_id"];
+
 /// Read and never written.
 static ZMQ_BLOCK_ADDR: Key = Key {
     file: File::Config,
@@ -136,9 +140,9 @@ impl Files {
         }
         let auth = config.section::<Auth>(problems);
         let mut backups = config.section::<BackblazeBackup>(problems);
-        let discord = Discord::read(&mut |key| match key.name {
-            "worker_notify_threshold_seconds" => (key.default.clone(), Origin::Default),
-            _ => config.take_in("branding", key, problems),
+        let discord = Discord::read(&mut |key| match MOVED_FROM_BRANDING.contains(&key.name) {
+            true => config.take_in("branding", key, problems),
+            false => (key.default.clone(), Origin::Default),
         });
         let is_set = |entries: Vec<Entry>| entries.iter().any(|e| e.origin != Origin::Default);
         self.legacy.services =

@@ -56,7 +56,6 @@ pub struct Config {
     pub rpc_url: String,
     pub rpc_auth: RpcAuth,
     pub zmq: Vec<Endpoint>,
-    pub payout_address: String,
     pub settings: Settings,
     pub accept: AcceptKeys,
     pub reconnects: ReconnectRules,
@@ -67,9 +66,7 @@ pub struct Config {
     pub peer_cleaning: PeerCleaning,
     /// 0 for one less than there are cores.
     pub shards: usize,
-    pub debug: bool,
-    /// Only together with `debug`.
-    pub net_debug: bool,
+    pub log_levels: Levels,
     /// Every setting, as it is in force and where it comes from.
     pub entries: Vec<Entry>,
     /// What the pool can live with and somebody should mend.
@@ -79,8 +76,9 @@ pub struct Config {
 }
 
 impl Config {
-    pub fn log_levels(&self) -> Levels {
-        Levels { debug: self.debug, net_debug: self.net_debug }
+    /// As its blocks are recorded with it: letters and digits.
+    pub fn payout_address(&self) -> &str {
+        &self.job_inputs.payout.pool_address
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Allowed, File, Key, Origin, Otherwise, Section, Value};
+use super::keys::{self, Allowed, File, Key, Origin, Otherwise, Section, Shown, Value};
 use super::problem::{ProblemKind, Problems};
 
 /// Keys that files of the reference may hold and that never meant anything.
@@ -103,7 +103,10 @@ impl<'a> Reader<'a> {
             if self.broken_lines.contains(&line) {
                 return default;
             }
-            let found = shown(found.get_ref(), &self.text[found.span()]);
+            let found = match key.shown {
+                Shown::Secret => "not shown".to_owned(),
+                _ => shown(found.get_ref(), &self.text[found.span()]),
+            };
             let kind = key.default.kind();
             let words = format!("{} is {found}, allowed is {kind}", key.path());
             problems.note(ProblemKind::Error, self.file, line, words);

@@ -1,22 +1,22 @@
 //! What the pool writes into the operator's files: derived values and keys under their new names,
 //! never a flag. Everything else in a file stays as it is, comments included (`config.md` §4.6).
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Table};
 use tracing::{info, warn};
 
+use super::files::MOVED_FROM_BRANDING;
 use super::keys::{Auth, BackblazeBackup, Discord, Entry, File, Origin, Section, Value};
-use super::{Config, ConfigError, RpcAuth};
+use super::{Config, RpcAuth};
 use crate::node::cookie::CookieFile;
+use crate::whole_file::replace;
 
 /// Keys of `config.toml` that are in `services.toml` now, with their tables.
 const MOVED_TABLES: [&str; 2] = [Auth::TABLE, BackblazeBackup::TABLE];
-const MOVED_FROM_BRANDING: [&str; 3] =
-    ["discord_url", "discord_server_id", "discord_notify_channel_id"];
 
 /// Brings the files up to date after a start or a reload. Nothing that fails here keeps the pool
 /// from running.
@@ -66,7 +66,7 @@ fn changes(config: &Config, everything: bool) -> Vec<Change> {
     }
     let address = &files.node.payout_address;
     if everything && address.value.chars().any(|c| !c.is_ascii_alphanumeric()) {
-        changes.push(("node", "payout_address", config.payout_address.clone().into()));
+        changes.push(("node", "payout_address", config.payout_address().to_owned().into()));
     }
     changes
 }
@@ -159,34 +159,6 @@ enum RewriteError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Toml(#[from] toml_edit::TomlError),
-}
-
-/// Writes a file so that there is always a whole one: the old or the new.
-pub(super) fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = Path::new(&temporary);
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(mode).open(temporary)?;
-        // One that was left behind keeps its own mode otherwise.
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(temporary, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(temporary);
-    }
-    written
-}
-
-pub(super) fn unwritable(path: &Path, source: io::Error) -> ConfigError {
-    ConfigError::Unwritable { path: path.to_owned(), source }
 }
 
 /// Nobody but the owner reads secrets (`config.md` §2.4).

@@ -96,7 +96,7 @@ const GALLERY: &[(&str, &str, &str)] = &[
     ("config.toml", "[logging", "config.toml:3: is not valid TOML: unclosed table, expected `]`"),
     ("config.toml", "zmq_hashblock_addr = \"\"\nzmq_rawblock_addr = \"\"", "node.zmq_hashblock_addr and zmq_rawblock_addr are empty: the pool hears of blocks by long poll alone, which is slower"),
     // secrets.toml, services.toml
-    ("secrets.toml", "rpc_user = 5", "secrets.toml:1: rpc_user is 5, allowed is a text in quotes"),
+    ("secrets.toml", "rpc_user = 5", "secrets.toml:1: rpc_user is not shown, allowed is a text in quotes"),
     ("secrets.toml", "discord_tokn = \"x\"", "secrets.toml:1: discord_tokn is not known; the nearest is discord_token"),
     ("services.toml", "[backblaze_backup]\ninterval_seconds = 0", "services.toml:2: backblaze_backup.interval_seconds is 0, allowed is above 0; the default 43200 is used"),
     ("services.toml", "[backblaze_backup]\ninterval_seconds = 5.0", "services.toml:2: backblaze_backup.interval_seconds is 5.0, allowed is a whole number"),
@@ -461,10 +461,9 @@ fn combinations_of_flags() {
     assert_eq!(config.settings.bans.threshold, 0);
     let config = with("[stratum]\nsafe_mode = true", &["-safe-mode=false"]);
     assert_eq!(config.settings.bans.threshold, 40);
-    let config = with("", &["-net-debug"]);
-    assert!(!config.net_debug);
-    let config = with("", &["-debug", "-net-debug"]);
-    assert!(config.debug && config.net_debug);
+    let levels = |flags: &[&str]| with("", flags).log_levels;
+    assert_eq!(levels(&["-net-debug"]), Levels { debug: false, net_debug: true });
+    assert_eq!(levels(&["-debug", "-net-debug"]), Levels { debug: true, net_debug: true });
     let config = with("", &["-flood"]);
     assert_eq!((config.settings.difficulty.min, config.settings.difficulty.max), (1e-7, 1e-7));
     let config =

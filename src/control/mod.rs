@@ -222,7 +222,7 @@ impl Control {
         for shard in &self.shards {
             shard.downlink.send_settings(Arc::clone(&settings));
         }
-        self.levels.set(self.config.log_levels());
+        self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.work.configure(&self.config);
         if changes.job {

@@ -12,6 +12,8 @@ pub(super) struct Changes {
     pub restart: Vec<&'static Key>,
     /// Something that is part of a job.
     pub job: bool,
+    /// Which clients are turned away, by whichever file.
+    pub clients: bool,
 }
 
 /// Compares what is in force with what shall be.
@@ -29,6 +31,7 @@ pub(super) fn changes(before: &Config, after: &Config) -> Changes {
             }
         }
     }
+    changes.clients = before.settings.banned_clients != after.settings.banned_clients;
     changes.job |= before.job_inputs.version_bits != after.job_inputs.version_bits;
     changes
 }
@@ -51,6 +54,10 @@ pub(super) fn report(changes: &Changes, after: &Config) {
         let entry = after.entries.iter().find(|entry| entry.key == *key);
         let value = entry.map(ToString::to_string).unwrap_or_default();
         info!(component = "config", key = key.path(), value, apply = key.apply.words(), "changed");
+    }
+    if changes.clients {
+        let count = after.settings.banned_clients.len();
+        info!(component = "config", count, "other clients are turned away");
     }
     if !changes.restart.is_empty() {
         let keys: Vec<String> = changes.restart.iter().map(|key| key.path()).collect();

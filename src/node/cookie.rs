@@ -126,11 +126,6 @@ impl CookieFile {
         Arc::new(Self { candidates, state: Mutex::default() })
     }
 
-    /// Every place that is tried, the best first.
-    pub fn candidates(&self) -> &[PathBuf] {
-        &self.candidates
-    }
-
     /// The first cookie that exists now. Nothing is read.
     pub fn find(&self) -> Option<PathBuf> {
         self.candidates.iter().map(|candidate| cookie_at(candidate)).find(|path| path.is_file())
@@ -362,7 +357,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
         let cookie = CookieFile::with_candidates(vec![first.clone(), second.clone()]);
-        assert_eq!(cookie.candidates(), [first.clone(), second.clone()]);
+        assert_eq!(cookie.candidates, [first.clone(), second.clone()]);
         check(&cookie, Look::IfChanged, None);
         write(&second, "second:1");
         check(&cookie, Look::IfChanged, Some("second:1"));

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{format, privacy};
+use super::format;
+use crate::privacy;
 use crate::snapshot::{BlockFigures, FeedFigures, JobFigures, ProcessFigures, Snapshot};
 
 /// Found blocks listed, newest first; polled often, so it stays as short as the overview's table.

@@ -15,7 +15,6 @@ mod health;
 mod http;
 mod metrics;
 mod page;
-pub mod privacy;
 mod routes;
 #[cfg(test)]
 mod sample;

@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::api::Server;
 use super::assets::Assets;
+use super::format;
 use super::health::Health;
 use super::http::Status;
-use super::{format, privacy};
+use crate::privacy;
 use crate::snapshot::{Snapshot, StratumListener, WorkerFigures};
 
 /// Rows of the workers table: the ones with the most work. More would make every page heavy.

@@ -10,9 +10,9 @@
 //! | the key's `.next`, and it fits the certificate   | the key was not moved  | it is moved       |
 
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,6 +23,7 @@ use rustls::sign::CertifiedKey;
 use tracing::info;
 
 use super::TlsError;
+use crate::whole_file;
 
 const CERTIFICATE_MODE: u32 = 0o644;
 const KEY_MODE: u32 = 0o600;
@@ -141,18 +142,7 @@ impl Files {
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    // Not opened but made: the mode is that of new files.
-    let _ = fs::remove_file(path);
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .map_err(|source| unwritable(path, source))
+    whole_file::make(path, text.as_bytes(), mode).map_err(|source| unwritable(path, source))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), TlsError> {

@@ -12,6 +12,7 @@ use super::files::{Files, Legacy};
 use super::problem::Problems;
 use super::{Config, View};
 use crate::cli::Flags;
+use crate::log::Levels;
 use crate::node::peers::PeerCleaning;
 use crate::store::EndedBans;
 use settings::seconds;
@@ -49,7 +50,6 @@ pub fn check(
         rpc_url: rpc_url?,
         rpc_auth: rpc_auth?,
         zmq: zmq?,
-        payout_address: work.payout_address,
         settings: settings?,
         accept: accept_keys(files),
         reconnects: reconnect_rules(files),
@@ -61,8 +61,10 @@ pub fn check(
         job_entropy: work.job_entropy,
         peer_cleaning: peer_cleaning(files),
         shards: files.shards.count.value as usize,
-        debug: files.logging.debug.value,
-        net_debug: files.logging.debug.value && files.logging.net_debug.value,
+        log_levels: Levels {
+            debug: files.logging.debug.value,
+            net_debug: files.logging.net_debug.value,
+        },
         entries: files.entries(),
         warnings: warnings(files, flags),
         view: View {

@@ -15,7 +15,6 @@ use crate::config::problem::{ProblemKind, Problems};
 pub const POOL_ENTROPY_CHARACTERS: usize = 4;
 
 pub struct Work {
-    pub payout_address: String,
     pub job_inputs: JobInputs,
     pub job_entropy: usize,
 }
@@ -34,7 +33,6 @@ pub fn work(
     let coinbase = &files.coinbase;
     let limit = coinbase.coinbase_scriptsig_max_bytes.value as usize;
     Some(Work {
-        payout_address: address.value.clone(),
         job_inputs: JobInputs {
             payout: Arc::new(PayoutPolicy {
                 pool_address: address.value,

@@ -2,6 +2,7 @@
 //! change takes effect. Files are read, examples written, and the documentation is checked by
 //! these tables (`config.md` §3).
 
+mod admin;
 mod config;
 mod policy;
 mod services;
@@ -11,6 +12,7 @@ mod value;
 use std::fmt;
 use std::ops::Bound;
 
+pub use admin::Admin;
 pub use config::{Branding, Logging, Mining, Node, Server, Stratum};
 pub use policy::{Bans, PolicyHashrate, PolicyStratum, ShareChecks, Timeouts, Version};
 pub use services::{Auth, BackblazeBackup, Discord, Secrets, Status};
@@ -228,7 +230,6 @@ impl fmt::Display for Entry {
 
 /// The keys of one table.
 pub trait Section: Sized {
-    const FILE: File;
     const TABLE: &'static str;
     const KEYS: &'static [Key];
 
@@ -258,7 +259,6 @@ macro_rules! section {
         }
 
         impl $crate::config::keys::Section for $name {
-            const FILE: $crate::config::keys::File = $crate::config::keys::File::$file;
             const TABLE: &'static str = $table;
             const KEYS: &'static [$crate::config::keys::Key] = &[
                 $( $crate::config::keys::Key {
@@ -312,7 +312,7 @@ macro_rules! section {
 }
 use section;
 
-/// The keys of all tables, in the order in which people look for them.
+/// The keys of all tables but `admin.toml`, in the order in which people look for them.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     TABLES.iter().flat_map(|keys| keys.iter())
 }

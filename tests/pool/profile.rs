@@ -30,6 +30,20 @@ fn read(bytes: &[u8]) -> (BTreeSet<String>, usize) {
     (threads, named.count())
 }
 
+/// The timer interrupts whichever thread is running, once in a while in the middle of a system
+/// call. Here each of them is, wherever it waits.
+fn interrupt_every_thread(pool: &Pool) {
+    let process = i32::try_from(pool.process_id()).expect("a process id fits");
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("a running program");
+    for thread in threads {
+        let name = thread.expect("an entry").file_name();
+        let thread: i32 = name.to_str().and_then(|name| name.parse().ok()).expect("a thread id");
+        // SAFETY: three integers. The pool has a handler for this signal while it is profiled, and
+        // the process is ours; a thread that has ended meanwhile is an error and nothing else.
+        unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGPROF) };
+    }
+}
+
 #[test]
 fn a_profile_of_a_busy_pool_can_be_read_and_nobody_notices_that_it_is_taken() {
     let node = Node::new(Chain::Regtest);
@@ -43,6 +57,7 @@ fn a_profile_of_a_busy_pool_can_be_read_and_nobody_notices_that_it_is_taken() {
     let questions = question.repeat(QUESTION_COUNT);
     let deadline = Instant::now() + BUSY_TIME;
     while Instant::now() < deadline {
+        interrupt_every_thread(&pool);
         miner.client().send(questions.as_bytes());
         for _ in 0..QUESTION_COUNT {
             assert_eq!(miner.client().answer()["result"], "pong");

@@ -19,7 +19,7 @@
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
 //! | `logs` `full_disk`                            | what is written down, and where           |
-//! | `cookie` `peers` `supervise`                  | the node's side and systemd's             |
+//! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -54,6 +54,7 @@ mod logs;
 mod order;
 mod outage;
 mod peers;
+mod profile;
 mod refusals;
 mod reload;
 mod resume;

@@ -179,6 +179,10 @@ impl Pool {
         self.directory.path()
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn signal(&self, signal: i32) {
         self.process.signal(signal);
     }

@@ -1,5 +1,6 @@
 //! What systemd hears from the pool: a real socket, a real daemon.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::{http, pool, ports};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+const RELOAD_LIMIT: Duration = Duration::from_secs(20);
 /// Long enough for a machine that is busy with other tests.
 const WATCHDOG: Duration = Duration::from_secs(8);
 
@@ -109,6 +111,33 @@ fn a_pool_is_ready_without_its_node_and_says_what_it_waits_for_and_does() {
     let status = pool.wait(STOP_LIMIT).expect("it stops");
     assert!(status.success(), "{status}");
     assert_eq!(systemd.next(Duration::ZERO), None, "nothing is told after that");
+}
+
+#[test]
+fn a_reload_is_told_and_so_is_its_end_however_it_went() {
+    let node = Node::new(Chain::Regtest);
+    let mut systemd = Systemd::new();
+    let settings = Settings::of(&node);
+    let mut pool = systemd.start(&settings);
+    systemd.await_line("STATUS=0 miners, tip 0", START_LIMIT);
+    let config = systemd.directory.path().join("config/config.toml");
+    for text in ["this is no TOML", &fs::read_to_string(&config).expect("the configuration")] {
+        fs::write(&config, text).expect("write");
+        pool.signal(libc::SIGUSR2);
+        let together = loop {
+            let message = systemd.next(RELOAD_LIMIT).expect("a reload is told");
+            if message.iter().any(|line| line == "RELOADING=1") {
+                break message;
+            }
+            assert!(!message.iter().any(|line| line == "READY=1"), "{message:?}");
+        };
+        // In one message, or systemd would not know to which of its requests it belongs.
+        let time = together.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(time.is_some_and(|time| time.parse::<u64>().is_ok_and(|time| time > 0)));
+        systemd.await_line("READY=1", RELOAD_LIMIT);
+    }
+    pool.terminate();
+    assert!(pool.wait(STOP_LIMIT).expect("it stops").success());
 }
 
 #[test]

@@ -25,12 +25,14 @@ pub mod control;
 pub mod ledger;
 pub mod node;
 pub mod profiles;
+pub mod rings;
 pub mod snapshot;
 pub mod status;
 pub mod store;
 pub mod system;
 pub mod tls;
 
+pub mod codes;
 pub mod entropy;
 pub mod privacy;
 pub mod whole_file;

@@ -27,7 +27,7 @@ use gopool::profiles::Profiles;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
-use gopool::store::{BanRow, StoreError};
+use gopool::store::{BanRow, StoreError, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
 use gopool::{build, entropy, panic_log, profile, status, store};
@@ -184,8 +184,12 @@ fn run(
     let _profile = if flags.profile { profile::start() } else { None };
     // The database before whatever could find a block; the page before the node, so that people
     // can watch it come up.
-    let (writer, restored) = store::open(&config.data_dir, config.ended_bans)?;
-    let (store, store_thread) = writer.spawn()?;
+    let (writer, restored) = store::open(&StorePlan {
+        data_dir: &config.data_dir,
+        ended_bans: config.ended_bans,
+        backup: config.data_dir.join("state/workers.db.bak"),
+    })?;
+    let (store, reader, store_thread) = writer.spawn()?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = status_listener
         .map(|listener| {
@@ -207,7 +211,11 @@ fn run(
     let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
-        BlocksPlan { network: config.network, restored: restored.pending },
+        BlocksPlan {
+            network: config.network,
+            restored: restored.pending,
+            lives: restored.blocks.clone(),
+        },
         Arc::clone(&rpc),
         store.clone(),
         uplink.solved,
@@ -232,7 +240,7 @@ fn run(
         listeners,
         blocks,
         block_events,
-        found: restored.found,
+        found: restored.blocks,
         store,
         snapshots,
         supervisor,
@@ -370,8 +378,8 @@ fn bind_stratum(
 /// What all shards share, with the bans of earlier runs.
 fn shared_state(config: &Config, started: Instant, bans: &[BanRow]) -> SharedState {
     let list = Bans::default();
-    for BanRow { worker, until, reason } in bans {
-        list.insert(Ban::new(worker, *until, reason, None));
+    for BanRow { worker, until, reason, source } in bans {
+        list.insert(Ban::new(worker, *until, reason, *source));
     }
     let limiter = config.accept.rates().map(|rates| AcceptLimiter::new(rates, started.elapsed()));
     SharedState {

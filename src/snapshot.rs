@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use crate::store::BlockState;
+
 /// Where control puts the newest [`Snapshot`] and the status server finds it. Cheap to clone.
 #[derive(Clone)]
 pub struct SnapshotCell(Arc<ArcSwap<Snapshot>>);
@@ -195,8 +197,13 @@ pub struct BlockFigures {
     pub coinbase_value_sats: u64,
     pub pool_fee_sats: u64,
     pub worker_payout_sats: u64,
-    /// `pending`, `accepted` or `rejected`.
-    pub status: &'static str,
+    pub state: BlockState,
+    /// Up to a hundred; then it is mature and nobody asks any more.
+    pub confirmations: u64,
+    pub submitted_at: Option<SystemTime>,
+    pub settled_at: Option<SystemTime>,
+    /// Why it is not accepted, when it is not.
+    pub reason: String,
 }
 
 /// Read from `/proc`; zero where it could not be.
@@ -204,7 +211,7 @@ pub struct BlockFigures {
 pub struct ProcessFigures {
     pub threads: u64,
     pub rss_bytes: u64,
-    /// Of all CPU capacity, between the last two snapshots.
+    /// Of all CPU capacity, between the last two samples, which are five seconds apart.
     pub cpu_percent: f64,
     pub allocated_bytes: u64,
     pub mapped_bytes: u64,

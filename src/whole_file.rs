@@ -1,10 +1,10 @@
 //! Files that are there whole or not at all, whenever the machine stops.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a file anew and returns when it is on the disk. What had its name is gone, its mode too.
 pub fn make(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -31,6 +31,24 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(temporary);
     }
     replaced
+}
+
+/// Returns when the names in the file's folder are on the disk: a file that has been renamed may
+/// otherwise have its old name after a power cut.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// A name beside a file that says what it was kept for and when:
+/// `workers.db.damaged-20261126T081500Z`.
+pub fn dated(path: &Path, what: &str) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{what}-{now}"));
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

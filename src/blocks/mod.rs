@@ -9,6 +9,7 @@
 //!
 //! Shards hand blocks in here directly, not by way of the control loop, which may be busy.
 
+mod confirm;
 mod hex;
 mod record;
 mod submit;
@@ -26,7 +27,8 @@ use gopool_shards::link::Found;
 use gopool_shards::work::address::Network;
 
 use crate::node::rpc::Rpc;
-use crate::store::{FoundBlock, PendingBlock, Settled, StoreHandle};
+use crate::store::{BlockLife, BlockState, FoundBlock, PendingBlock, Settled, StoreHandle};
+pub use confirm::{Follower, Tips};
 use hex::BlockHex;
 use submit::{Answer, Attempt, Departure, Outcome};
 
@@ -41,13 +43,6 @@ const HEAD_START: Duration = Duration::from_millis(5);
 /// How long a stopping pool waits for calls under way; the rows carry the rest.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What control hears of a block: found and on its way, or settled.
-#[derive(Clone, Debug)]
-pub struct BlockEvent {
-    pub record: FoundBlock,
-    pub settled: Option<Settled>,
-}
-
 /// What the submitter is told when it starts.
 #[derive(Debug)]
 pub struct BlocksPlan {
@@ -55,12 +50,15 @@ pub struct BlocksPlan {
     pub network: Network,
     /// Blocks that the last run did not settle.
     pub restored: Vec<PendingBlock>,
+    /// What is known of the blocks of earlier runs.
+    pub lives: Vec<BlockLife>,
 }
 
 /// The submitter, which runs until it is stopped or all shards have gone.
 #[derive(Debug)]
 pub struct Blocks {
     stop: Sender<()>,
+    tips: Tips,
     thread: JoinHandle<()>,
 }
 
@@ -70,7 +68,7 @@ impl Blocks {
         rpc: Arc<Rpc>,
         store: StoreHandle,
         found: Receiver<Found>,
-        events: Sender<BlockEvent>,
+        events: Sender<BlockLife>,
     ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let (first_tries, first_work) = unbounded();
@@ -90,25 +88,38 @@ impl Blocks {
             }
         }
         let node = rpc.label().to_owned();
+        let follower =
+            Follower::spawn(&plan.lives, Arc::clone(&rpc), store.clone(), events.clone())?;
+        let tips = follower.tips();
         let mut submitter = Submitter {
             node,
             store,
             events,
+            follower,
             first_tries,
             retries,
             unsettled: HashMap::new(),
             settled: VecDeque::new(),
         };
-        let (restored, network) = (plan.restored, plan.network);
+        let BlocksPlan { network, restored, lives } = plan;
         let thread = thread::Builder::new().name("blocks".into()).spawn(move || {
             for row in restored {
                 info!(component = "blocks", hash = row.hash_hex, "block of an earlier run");
-                let record = record::of_row(&row, network);
-                submitter.submit(record, BlockHex::of_row(row.block_hex), None);
+                let known = lives.iter().find(|life| life.record.hash == row.hash_hex).cloned();
+                let life = known.unwrap_or_else(|| BlockLife {
+                    state: BlockState::Submitted,
+                    ..new_life(record::of_row(&row, network))
+                });
+                submitter.submit(life, BlockHex::of_row(row.block_hex), None);
             }
             submitter.run(found, stopped, &outcomes);
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, tips, thread })
+    }
+
+    /// Who is told that the chain has a new tip.
+    pub fn tips(&self) -> Tips {
+        self.tips.clone()
     }
 
     /// Takes no more blocks and waits, up to a bound, until the calls under way have had an
@@ -127,7 +138,7 @@ impl Blocks {
 
 /// A block that the node has not answered for.
 struct Submission {
-    record: FoundBlock,
+    life: BlockLife,
     block: BlockHex,
     /// Until the first attempt.
     departure: Option<Departure>,
@@ -141,7 +152,8 @@ struct Submitter {
     /// `host:port`, for the row.
     node: String,
     store: StoreHandle,
-    events: Sender<BlockEvent>,
+    events: Sender<BlockLife>,
+    follower: Follower,
     first_tries: Sender<Attempt>,
     retries: Sender<Attempt>,
     /// By block hash in display order.
@@ -194,7 +206,7 @@ impl Submitter {
         let block = BlockHex::of_solved(solved);
         let (signal, departed) = bounded(0);
         let departure = Departure { found_at: *at, signal };
-        self.submit(record.clone(), block.clone(), Some(departure));
+        self.submit(new_life(record.clone()), block.clone(), Some(departure));
         info!(
             component = "blocks",
             height = record.height,
@@ -203,22 +215,23 @@ impl Submitter {
             "block found"
         );
         let _ = departed.recv_timeout(HEAD_START);
-        self.store.save_pending(PendingBlock {
+        let pending = PendingBlock {
             hash_hex: record.hash.clone(),
             found_at: unix_now(),
             height: record.height,
-            worker: record.worker,
+            worker: record.worker.clone(),
             block_hex: block.to_text(),
             rpc_url: self.node.clone(),
-            payout_address: record.payout_address,
-        });
+            payout_address: record.payout_address.clone(),
+        };
+        self.store.found(pending, record.clone());
         for problem in record::check(solved) {
             error!(component = "blocks", hash = record.hash, problem, "found block looks wrong");
         }
     }
 
     /// Starts the first attempt.
-    fn submit(&mut self, record: FoundBlock, block: BlockHex, departure: Option<Departure>) {
+    fn submit(&mut self, life: BlockLife, block: BlockHex, departure: Option<Departure>) {
         let now = Instant::now();
         let submission = Submission {
             block,
@@ -226,11 +239,11 @@ impl Submitter {
             first_try_at: now,
             next_try_at: Some(now),
             tries: 0,
-            record: record.clone(),
+            life: life.clone(),
         };
-        self.unsettled.insert(record.hash.clone(), submission);
+        self.unsettled.insert(life.record.hash.clone(), submission);
         self.start_due_attempts();
-        self.tell(&record, None);
+        self.tell(life);
     }
 
     /// Starts what is due; returns how long nothing else is.
@@ -268,32 +281,64 @@ impl Submitter {
                 let now = Instant::now();
                 let delay = submit::retry_delay(now - block.first_try_at);
                 block.next_try_at = Some(now + delay);
-                warn!(component = "blocks", hash, %error, "block not taken yet, trying again");
+                // Once for each kind of trouble: there are ten attempts in a second at first.
+                let life = &mut block.life;
+                if life.state == BlockState::Found || life.reason != error {
+                    warn!(component = "blocks", hash, %error, "block not taken yet, trying again");
+                    self.store.sent(&hash, &error);
+                    life.state = BlockState::Submitted;
+                    life.reason = error;
+                    life.submitted_at = unix_now();
+                    let life = life.clone();
+                    self.tell(life);
+                }
                 return;
             }
         };
-        let record = self.unsettled.remove(&hash).expect("it was there").record;
+        let mut life = self.unsettled.remove(&hash).expect("it was there").life;
         self.settled.push_back(hash.clone());
         if self.settled.len() > SETTLED_MAX {
             self.settled.pop_front();
         }
-        self.store.settle(&hash, settled, &reason);
-        let FoundBlock { height, worker, .. } = &record;
+        self.store.settle(life.record.clone(), settled, &reason);
+        life.settled_at = unix_now();
+        if life.submitted_at == 0 {
+            life.submitted_at = life.settled_at;
+        }
+        life.reason = reason;
+        let FoundBlock { height, worker, .. } = &life.record;
         match settled {
             Settled::Submitted => {
+                life.state = BlockState::Accepted;
                 info!(component = "blocks", height, hash, worker, "block accepted");
-                self.store.record_found(record.clone());
             }
             Settled::Rejected => {
+                life.state = BlockState::Rejected;
+                let reason = &life.reason;
                 error!(component = "blocks", height, hash, worker, reason, "block rejected");
             }
         }
-        self.tell(&record, Some(settled));
+        self.tell(life.clone());
+        if settled == Settled::Submitted {
+            self.follower.follow(life);
+        }
     }
 
     /// Control may have ended already; the database knows.
-    fn tell(&self, record: &FoundBlock, settled: Option<Settled>) {
-        let _ = self.events.send(BlockEvent { record: record.clone(), settled });
+    fn tell(&self, life: BlockLife) {
+        let _ = self.events.send(life);
+    }
+}
+
+/// A block that has just been found.
+fn new_life(record: FoundBlock) -> BlockLife {
+    BlockLife {
+        record,
+        state: BlockState::Found,
+        submitted_at: 0,
+        settled_at: 0,
+        confirmations: 0,
+        reason: String::new(),
     }
 }
 

@@ -9,7 +9,7 @@ mod work;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
@@ -21,7 +21,7 @@ use gopool_shards::link::{Downlink, Phase, Report};
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
-use crate::blocks::{BlockEvent, Blocks};
+use crate::blocks::{Blocks, Tips};
 use crate::command::Command;
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -31,7 +31,7 @@ use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
 use crate::profiles::Profiles;
 use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
-use crate::store::{FoundBlock, Settled, StoreHandle};
+use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState, StoreHandle};
 use crate::supervise::Supervisor;
 use crate::system::SystemReader;
 use feed_status::FeedStatus;
@@ -42,8 +42,6 @@ use work::WorkBuilder;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long stopping shards may take to let their miners go.
 const SHARDS_STOP_MAX: Duration = Duration::from_secs(10);
-/// Found blocks that are kept for those who look.
-const BLOCKS_SHOWN: usize = 100;
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -73,9 +71,9 @@ pub struct ControlPlan {
     /// Copies of the shards' listeners, bound and not listening, and whether they speak TLS.
     pub listeners: Vec<(TcpListener, bool)>,
     pub blocks: Blocks,
-    pub block_events: Receiver<BlockEvent>,
+    pub block_events: Receiver<BlockLife>,
     /// Found in earlier runs, newest first.
-    pub found: Vec<FoundBlock>,
+    pub found: Vec<BlockLife>,
     pub store: StoreHandle,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
@@ -94,6 +92,7 @@ pub struct Control {
     listeners: Vec<(TcpListener, bool)>,
     open_listeners: Vec<StratumListener>,
     blocks: Blocks,
+    tips: Tips,
     /// Newest first.
     found: Vec<BlockFigures>,
     blocks_accepted: u64,
@@ -125,8 +124,9 @@ pub fn run(plan: ControlPlan) -> Ended {
         shards: plan.shards,
         listeners: plan.listeners,
         open_listeners: Vec::new(),
+        tips: plan.blocks.tips(),
         blocks: plan.blocks,
-        found: plan.found.iter().map(|record| block_figures(record, "accepted")).collect(),
+        found: plan.found.iter().map(block_figures).collect(),
         blocks_accepted: 0,
         blocks_errored: 0,
         ledger: Ledger::new(&plan.cores),
@@ -153,7 +153,7 @@ impl Control {
         &mut self,
         node_events: &Receiver<NodeEvent>,
         reports: &Receiver<Report>,
-        block_events: &Receiver<BlockEvent>,
+        block_events: &Receiver<BlockLife>,
         commands: &Receiver<Command>,
     ) -> Ended {
         let mut next_snapshot = Instant::now();
@@ -192,7 +192,10 @@ impl Control {
             NodeEvent::Verified => self.work.verified(),
             NodeEvent::Withdrawn(error) => self.on_withdrawn(error),
             NodeEvent::FeedError(text) => self.feed.failed(text),
-            NodeEvent::Tip(tip) => self.feed.tip(tip),
+            NodeEvent::Tip(tip) => {
+                self.feed.tip(tip);
+                self.tips.new_tip();
+            }
             NodeEvent::RawBlock { arrived_at, bytes, tip } => {
                 self.feed.raw_block(arrived_at, bytes, tip);
             }
@@ -365,21 +368,21 @@ impl Control {
         }
     }
 
-    fn on_block(&mut self, event: &BlockEvent) {
-        let status = match event.settled {
-            None => "pending",
-            Some(Settled::Submitted) => "accepted",
-            Some(Settled::Rejected) => "rejected",
-        };
-        self.blocks_accepted += u64::from(event.settled == Some(Settled::Submitted));
-        self.blocks_errored += u64::from(event.settled == Some(Settled::Rejected));
-        match self.found.iter_mut().find(|known| known.hash_hex == event.record.hash) {
-            Some(known) => known.status = status,
-            None => self.found.insert(0, block_figures(&event.record, status)),
+    fn on_block(&mut self, life: &BlockLife) {
+        let hash = &life.record.hash;
+        let known = self.found.iter_mut().find(|known| known.hash_hex == *hash);
+        let was_settled = known.as_ref().is_some_and(|known| known.state.is_settled());
+        if !was_settled {
+            self.blocks_accepted += u64::from(life.state == BlockState::Accepted);
+            self.blocks_errored += u64::from(life.state == BlockState::Rejected);
         }
-        // Those that are pending stay, however many have been found since.
+        match known {
+            Some(known) => *known = block_figures(life),
+            None => self.found.insert(0, block_figures(life)),
+        }
+        // Those that are not settled stay, however many have been found since.
         while self.found.len() > BLOCKS_SHOWN
-            && let Some(oldest) = self.found.iter().rposition(|block| block.status != "pending")
+            && let Some(oldest) = self.found.iter().rposition(|block| block.state.is_settled())
         {
             self.found.remove(oldest);
         }
@@ -387,7 +390,7 @@ impl Control {
 
     fn publish(&mut self) {
         let elapsed = self.started.elapsed();
-        let pending = self.found.iter().filter(|block| block.status == "pending").count();
+        let pending = self.found.iter().filter(|block| !block.state.is_settled()).count();
         self.snapshots.store(Snapshot {
             uptime: elapsed,
             stratum_listeners: self.open_listeners.clone(),
@@ -474,9 +477,11 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
 }
 
-fn block_figures(record: &FoundBlock, status: &'static str) -> BlockFigures {
+fn block_figures(life: &BlockLife) -> BlockFigures {
+    let BlockLife { record, state, submitted_at, settled_at, confirmations, reason } = life;
     let found_at =
         record.timestamp.parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let time = |unix: u64| (unix > 0).then(|| UNIX_EPOCH + Duration::from_secs(unix));
     BlockFigures {
         height: record.height,
         hash_hex: record.hash.clone(),
@@ -486,6 +491,10 @@ fn block_figures(record: &FoundBlock, status: &'static str) -> BlockFigures {
         coinbase_value_sats: record.coinbase_value_sats,
         pool_fee_sats: record.pool_fee_sats,
         worker_payout_sats: record.worker_payout_sats,
-        status,
+        state: *state,
+        confirmations: *confirmations,
+        submitted_at: time(*submitted_at),
+        settled_at: time(*settled_at),
+        reason: reason.clone(),
     }
 }

@@ -121,7 +121,10 @@ pub struct Block {
     pub coinbase_value_sats: u64,
     pub pool_fee_sats: u64,
     pub worker_payout_sats: u64,
+    /// `found`, `submitted`, `accepted`, `rejected`, `stale` or `orphaned`.
     pub status: &'static str,
+    /// Up to 100; 0 while it is in no block chain that is known.
+    pub confirmations: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -257,7 +260,8 @@ impl Block {
             coinbase_value_sats: block.coinbase_value_sats,
             pool_fee_sats: block.pool_fee_sats,
             worker_payout_sats: block.worker_payout_sats,
-            status: block.status,
+            status: block.state.as_str(),
+            confirmations: block.confirmations,
         }
     }
 }

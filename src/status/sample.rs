@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::snapshot::*;
+use crate::store::BlockState;
 
 pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_889_302)
@@ -124,20 +125,25 @@ pub fn busy() -> Snapshot {
             last_share_at: (n != 5).then(|| ago(u64::from(n * n * n))),
         })
         .collect();
-    snapshot.blocks = [(934_101, 70_000, "accepted"), (930_555, 2_300_000, "rejected")]
-        .into_iter()
-        .map(|(height, age, status)| BlockFigures {
-            height,
-            hash_hex: format!("{}{}", "0".repeat(20), &"7d4e19c2b6f0".repeat(4)[..44]),
-            worker: format!("{wallet}.garage"),
-            found_at: ago(age),
-            share_difficulty: 1.812e14,
-            coinbase_value_sats: 315_004_220,
-            pool_fee_sats: 6_300_084,
-            worker_payout_sats: 308_704_136,
-            status,
-        })
-        .collect();
+    snapshot.blocks =
+        [(934_101, 70_000, BlockState::Accepted), (930_555, 2_300_000, BlockState::Rejected)]
+            .into_iter()
+            .map(|(height, age, state)| BlockFigures {
+                height,
+                hash_hex: format!("{}{}", "0".repeat(20), &"7d4e19c2b6f0".repeat(4)[..44]),
+                worker: format!("{wallet}.garage"),
+                found_at: ago(age),
+                share_difficulty: 1.812e14,
+                coinbase_value_sats: 315_004_220,
+                pool_fee_sats: 6_300_084,
+                worker_payout_sats: 308_704_136,
+                state,
+                confirmations: u64::from(state == BlockState::Accepted) * 100,
+                submitted_at: Some(ago(age)),
+                settled_at: Some(ago(age)),
+                reason: String::new(),
+            })
+            .collect();
     snapshot.blocks_accepted = 1;
     snapshot.blocks_errored = 1;
     snapshot.process = ProcessFigures {

@@ -97,5 +97,10 @@ pub const REPORT_QUEUE: usize = 4;
 pub const BANS_PER_REPORT_MAX: usize = 4096;
 /// Looks at miners that a report carries: all of a full shard's in one sweep.
 pub const OBSERVATIONS_PER_REPORT_MAX: usize = 100_000;
+/// Ended connections that a report names. Control learns of them every second; only one that has
+/// not listened for as long as this many take to come and go would list some for ever.
+pub const GONE_PER_REPORT_MAX: usize = 1 << 20;
+/// Best shares that are told of, and kept (`state-and-services.md` §4).
+pub const BEST_SHARES_MAX: usize = 12;
 /// Connections a listener's backlog holds while its shard is busy.
 pub const ACCEPT_BACKLOG: i32 = 4096;

@@ -1,7 +1,10 @@
 //! The counters of one shard, added up between two reports. Plain numbers: a share touches one
 //! core and nothing else.
 
-use std::collections::BTreeMap;
+mod best;
+mod look;
+mod sums;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,49 +12,13 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::admission::ban::Ban;
-use crate::limits::{BANS_PER_REPORT_MAX, OBSERVATIONS_PER_REPORT_MAX};
+use crate::limits::{BANS_PER_REPORT_MAX, GONE_PER_REPORT_MAX, OBSERVATIONS_PER_REPORT_MAX};
+use crate::sha256d::Hash;
 use crate::wire::reject::Reject;
-
-/// What happened since the last report. Sums may be added to each other in any order.
-#[derive(Clone, Debug, Default)]
-pub struct Sums {
-    pub accepted: u64,
-    /// Sum of the difficulties credited.
-    pub accepted_difficulty: f64,
-    /// By [`Reject::label`].
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// Difficulties that were raised, and lowered, on a miner's own account.
-    pub vardiff_up: u64,
-    pub vardiff_down: u64,
-    /// Low shares whose cause is known, by the cause.
-    pub mistakes: BTreeMap<&'static str, u64>,
-    pub best_difficulty: f64,
-    pub connections_accepted: u64,
-    pub connections_refused: u64,
-    /// By [`CloseReason::label`].
-    pub connections_closed: BTreeMap<&'static str, u64>,
-    /// New ones, for the database.
-    pub bans: Vec<Arc<Ban>>,
-    /// Only while somebody wants to know.
-    pub observations: Vec<Observation>,
-    /// By worker name.
-    pub workers: HashMap<Arc<str>, WorkerSums>,
-}
-
-/// One worker's part of the sums.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct WorkerSums {
-    pub accepted: u64,
-    pub rejected: u64,
-    pub accepted_difficulty: f64,
-    pub best_difficulty: f64,
-    /// Unix seconds of the newest submission; 0 for none.
-    pub last_share_at: u64,
-    /// Connections that joined less those that left.
-    pub connections: i64,
-    /// The difficulty last assigned; 0 when it has not changed.
-    pub difficulty: f64,
-}
+pub use best::BestShare;
+use best::BestShares;
+pub use look::{Accuracy, LastShareLook, Look};
+pub use sums::{Sums, WorkerSums};
 
 /// A look at one miner, for statistics about its kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,8 +92,9 @@ pub struct Seat(u32);
 /// few numbers: no look-up, no allocation.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Without the workers.
+    /// Without the workers and the best shares.
     sums: Sums,
+    best_shares: BestShares,
     workers: Slab<Seated>,
     seats: HashMap<Arc<str>, usize>,
     /// Workers that have something to report.
@@ -169,6 +137,11 @@ impl Tally {
     /// As [`Self::accept_for`].
     pub fn reject_for(&mut self, name: &Arc<str>, reject: Reject, at: u64) {
         self.as_guest(name, |tally, seat| tally.reject(seat, reject, at));
+    }
+
+    /// An accepted share, or a block, whose hash is worth this much.
+    pub fn offer_best(&mut self, worker: &Arc<str>, difficulty: f64, at: u64, hash: &Hash) {
+        self.best_shares.offer(worker, difficulty, at, hash);
     }
 
     pub fn mistake(&mut self, label: &'static str) {
@@ -214,6 +187,19 @@ impl Tally {
         }
     }
 
+    /// What there is to say of a connection now: nobody needs what was said before.
+    pub fn looked(&mut self, sequence: u64, look: Look) {
+        self.sums.looks.insert(sequence, look);
+    }
+
+    /// A connection that was looked at has ended.
+    pub fn gone(&mut self, sequence: u64) {
+        self.sums.looks.remove(&sequence);
+        if self.sums.gone.len() < GONE_PER_REPORT_MAX {
+            self.sums.gone.push(sequence);
+        }
+    }
+
     pub fn connection_accepted(&mut self) {
         self.sums.connections_accepted += 1;
     }
@@ -241,6 +227,7 @@ impl Tally {
             }
         }
         self.touched = touched;
+        self.best_shares.move_to(&mut sums.best_shares);
         sums
     }
 
@@ -300,57 +287,6 @@ impl Tally {
     }
 }
 
-impl Sums {
-    /// Adds what happened later.
-    pub fn add(&mut self, later: Self) {
-        self.accepted += later.accepted;
-        self.accepted_difficulty += later.accepted_difficulty;
-        self.best_difficulty = self.best_difficulty.max(later.best_difficulty);
-        self.connections_accepted += later.connections_accepted;
-        self.connections_refused += later.connections_refused;
-        self.vardiff_up += later.vardiff_up;
-        self.vardiff_down += later.vardiff_down;
-        add_counts(&mut self.rejected, later.rejected);
-        add_counts(&mut self.mistakes, later.mistakes);
-        self.bans.extend(later.bans);
-        self.bans.truncate(BANS_PER_REPORT_MAX);
-        self.observations.extend(later.observations);
-        self.observations.truncate(OBSERVATIONS_PER_REPORT_MAX);
-        add_counts(&mut self.connections_closed, later.connections_closed);
-        for (name, sums) in later.workers {
-            self.workers.entry(name).or_default().add(&sums);
-        }
-    }
-}
-
-impl WorkerSums {
-    fn accept(&mut self, credit: f64, found: f64, at: u64) {
-        self.accepted += 1;
-        self.accepted_difficulty += credit;
-        self.best_difficulty = self.best_difficulty.max(found);
-        self.last_share_at = at;
-    }
-
-    /// Adds what happened later.
-    pub fn add(&mut self, later: &Self) {
-        self.accepted += later.accepted;
-        self.rejected += later.rejected;
-        self.accepted_difficulty += later.accepted_difficulty;
-        self.best_difficulty = self.best_difficulty.max(later.best_difficulty);
-        self.last_share_at = self.last_share_at.max(later.last_share_at);
-        self.connections += later.connections;
-        if later.difficulty > 0.0 {
-            self.difficulty = later.difficulty;
-        }
-    }
-}
-
-fn add_counts(sums: &mut BTreeMap<&'static str, u64>, later: BTreeMap<&'static str, u64>) {
-    for (label, count) in later {
-        *sums.entry(label).or_default() += count;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,6 +323,89 @@ mod tests {
         );
         assert_eq!(tally.take().accepted, 0);
     }
+
+    fn look(difficulty: f64) -> Look {
+        Look {
+            worker: "w.1".into(),
+            client_id: "".into(),
+            remote: ([203, 0, 113, 7], 50_000).into(),
+            is_tls: false,
+            connected_at: 1,
+            difficulty,
+            ideal_difficulty: difficulty,
+            accepted: 0,
+            rejected: 0,
+            hashrate: 0.0,
+            at: 1,
+            accuracy: Accuracy::Warming,
+            share_rate: 0.0,
+            window_started_at: 0,
+            window_accepted: 0,
+            window_submissions: 0,
+            window_credit: 0.0,
+            last_share: None,
+            last_reject: "",
+            round_trip: None,
+            first_share_p50: None,
+            first_share_p95: None,
+        }
+    }
+
+    #[test]
+    fn a_later_look_replaces_an_earlier_one_also_when_that_was_put_back() {
+        let mut tally = Tally::default();
+        tally.looked(1, look(1.0));
+        tally.looked(1, look(2.0));
+        tally.looked(2, look(3.0));
+        let sums = tally.take();
+        assert_eq!((sums.looks.len(), &sums.looks[&1]), (2, &look(2.0)));
+        assert!(tally.take().looks.is_empty());
+        tally.looked(1, look(4.0));
+        tally.put_back(sums);
+        let sums = tally.take();
+        assert_eq!((&sums.looks[&1], &sums.looks[&2]), (&look(4.0), &look(3.0)));
+    }
+
+    #[test]
+    fn who_is_gone_is_gone_whatever_was_seen_before() {
+        let mut tally = Tally::default();
+        for sequence in 1..=3 {
+            tally.looked(sequence, look(1.0));
+        }
+        tally.gone(1);
+        let sums = tally.take();
+        assert!(!sums.looks.contains_key(&1));
+        assert_eq!(sums.gone, [1]);
+        tally.gone(2);
+        tally.put_back(sums);
+        let sums = tally.take();
+        assert_eq!(sums.gone, [1, 2]);
+        assert!(sums.looks.len() == 1 && sums.looks.contains_key(&3));
+        assert!(tally.take().gone.is_empty());
+    }
+
+    #[test]
+    fn the_best_shares_of_two_reports_are_the_best_of_both() {
+        let worker: Arc<str> = "w.1".into();
+        let mut tally = Tally::default();
+        let offer = |tally: &mut Tally, difficulty: f64, at| {
+            tally.offer_best(&worker, difficulty, at, &[at as u8; 32]);
+        };
+        (1..=12).for_each(|number| offer(&mut tally, f64::from(number), 1));
+        let sums = tally.take();
+        offer(&mut tally, 12.0, 2);
+        offer(&mut tally, 20.0, 3);
+        // As good as the twelfth.
+        offer(&mut tally, 3.0, 4);
+        tally.put_back(sums);
+        let best = tally.take().best_shares;
+        let found: Vec<_> = best.iter().map(|share| (share.difficulty as u64, share.at)).collect();
+        assert_eq!(found[..4], [(20, 3), (12, 2), (12, 1), (11, 1)]);
+        assert_eq!((found.len(), found[11]), (12, (3, 1)));
+        assert_eq!((&best[0].worker, best[0].hash), (&worker, [3; 32]));
+        assert!(tally.take().best_shares.is_empty());
+    }
+
     #[test]
     fn a_seat_is_shared_by_the_connections_of_a_worker_and_kept_while_one_has_it() {
         let worker: Arc<str> = "w.1".into();

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tracing::{Level, enabled, trace};
 use crate::admission::Admitted;
 use crate::admission::reconnect::Visit;
 use crate::limits::CLOSE_LINGER;
-use crate::session::Session;
+use crate::session::{Peer, Session};
 use crate::tally::CloseReason;
 use crate::wire::line::Partial;
 
@@ -95,6 +95,14 @@ impl Connection {
     /// See [`super::socket::round_trip`].
     pub(super) fn round_trip(&self) -> Option<Duration> {
         super::socket::round_trip(&self.stream)
+    }
+
+    /// The other end; none once the socket is broken. Asked for rather than kept: most connections
+    /// are looked at seldom.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        let remote = self.stream.peer_addr().ok()?;
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        Some(Peer { remote, is_tls: self.is_tls(), round_trip: self.round_trip() })
     }
 
     /// The peer does not speak it: it shall not be said goodbye to in it either.

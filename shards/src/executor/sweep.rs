@@ -31,7 +31,19 @@ fn look_at(shard: &Shard, connection: &Connection) {
     connection.settle_owed_work(shard);
     connection.look_at_visit(shard);
     tick(shard, connection);
+    look(shard, connection);
     observe(shard, connection);
+}
+
+/// Has control told of a miner that has changed.
+fn look(shard: &Shard, connection: &Connection) {
+    if !connection.session.borrow().has_news() {
+        return;
+    }
+    // One whose socket is broken is about to end.
+    if let Some(peer) = connection.peer() {
+        shard.with_env(connection, |session, env| session.look(&peer, env));
+    }
 }
 
 /// Looks at a miner for those who want to know what its kind is like; usually nobody does.

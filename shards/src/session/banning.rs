@@ -42,7 +42,7 @@ impl Session {
         is_submit: impl FnOnce() -> bool,
         env: &Env<'_>,
     ) -> bool {
-        let age = env.now.elapsed.saturating_sub(self.came_at);
+        let age = env.now.elapsed.saturating_sub(self.meter.connected_at());
         let limit = env.settings.messages_per_minute;
         self.offences.is_one_too_many(is_submit, env.now.elapsed, age, limit)
     }
@@ -62,9 +62,21 @@ impl Session {
         }
     }
 
-    /// Answers a submission that is not accepted. `counts` says whether it may be an offence: only
-    /// what is wrong with a share of a known job is.
+    /// Answers a submission that is refused without hashing. `counts` says whether it may be an
+    /// offence: only what is wrong with a share of a known job is.
     pub fn refuse(&mut self, id: &str, reject: Reject, counts: bool, env: &mut Env<'_>) {
+        self.note_rejected(reject, None, env.now.unix_seconds);
+        self.answer_refused(id, reject, counts, env);
+    }
+
+    /// The same for one that has been noted.
+    pub(super) fn answer_refused(
+        &mut self,
+        id: &str,
+        reject: Reject,
+        counts: bool,
+        env: &mut Env<'_>,
+    ) {
         if reject == Reject::Banned {
             self.refuse_banned(id, env);
             return;

@@ -158,6 +158,7 @@ impl Session {
             return false;
         };
         self.difficulty.set(adjusted, now);
+        self.has_news = true;
         env.tally.retargeted(adjusted > current);
         true
     }
@@ -191,6 +192,7 @@ impl Session {
         let before = self.difficulty.current;
         let primed = self.difficulty.primed(value, settings, self.accepted);
         self.difficulty.assign(primed, settings, now);
+        self.has_news = true;
         if let Some(vardiff) = &mut self.vardiff {
             vardiff.on_assigned(before, self.difficulty.current, &mut self.meter, now);
         }

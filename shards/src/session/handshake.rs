@@ -36,7 +36,8 @@ impl Session {
             reply::failure(env.out, id, Failed::Null, CODE_OTHER, "banned miner type");
             return Next::Close(CloseReason::Banned);
         }
-        self.client_id = client_id.trim().to_owned();
+        self.client_id = client_id.trim().into();
+        self.has_news = true;
         let sequence = self.sequence(env);
         let brought = request.params.string(1).filter(|text| is_session_id(text));
         let brought = brought.as_deref().map(str::trim);
@@ -129,6 +130,8 @@ impl Session {
             env.tally.leave(seat);
         }
         self.seat = Some(env.tally.join(&payee.name));
+        // The same worker again is no news.
+        self.has_news |= before.as_ref().is_none_or(|before| before.name != payee.name);
         let is_switch =
             before.is_some_and(|before| before.name != payee.name || before.script != payee.script);
         self.payee = Some(Arc::new(payee));

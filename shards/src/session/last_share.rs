@@ -1,4 +1,5 @@
-//! What can be used again from one share of a connection to the next.
+//! What is kept of the shares of a connection: what can be used again for the next one, and what
+//! became of them.
 
 use smallvec::SmallVec;
 
@@ -7,6 +8,7 @@ use crate::sha256d::Hash;
 use crate::share::Verdict;
 
 use super::jobs::Notified;
+use super::look::Record;
 use super::submit::Submission;
 
 /// The last share. The next is most likely for the same notify, and then its coinbase differs in
@@ -21,6 +23,8 @@ pub(super) struct LastShare {
     coinbase: Vec<u8>,
     /// Where the extranonce2 stands in the coinbase.
     extranonce2_at: usize,
+    /// Here because only those that submit need one.
+    pub(super) record: Record,
 }
 
 impl LastShare {

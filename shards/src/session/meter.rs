@@ -1,13 +1,13 @@
 //! What one connection has done, in figures: hashrates, share rate, stale ratio, latency
 //! (`stratum.md` §8). A function of what happened and when; nothing is allocated per share.
 
-pub(super) mod accuracy;
+mod accuracy;
 mod averages;
 mod recent;
 
 use std::time::Duration;
 
-pub use accuracy::Accuracy;
+pub use crate::tally::Accuracy;
 use accuracy::Evidence;
 pub(super) use averages::Measured;
 use averages::{BOOT, Ema, Steady, rate};
@@ -241,6 +241,10 @@ impl Meter {
     /// Submissions since the last silence of 15 minutes (§8.4).
     pub fn status_window(&self) -> &Window {
         &self.status
+    }
+
+    pub fn connected_at(&self) -> Duration {
+        self.connected_at
     }
 
     pub fn last_submission_at(&self) -> Option<Duration> {

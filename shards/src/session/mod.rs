@@ -12,6 +12,7 @@ mod handshake;
 mod hint;
 mod jobs;
 mod last_share;
+mod look;
 pub mod meter;
 pub mod notify;
 mod observe;
@@ -39,6 +40,7 @@ use explain::Explainer;
 pub use explain::Mistake;
 use jobs::NotifiedJobs;
 use last_share::LastShare;
+pub use look::Peer;
 use meter::Meter;
 use notify::Work;
 use offences::Offences;
@@ -116,7 +118,7 @@ pub struct Session {
     sequence: Option<u64>,
     /// Given by the subscribe.
     place: Option<Place>,
-    client_id: String,
+    client_id: Arc<str>,
     payee: Option<Arc<Payee>>,
     /// Where the payee's shares are counted.
     seat: Option<Seat>,
@@ -130,7 +132,8 @@ pub struct Session {
     jobs: NotifiedJobs,
     first_work: FirstWork,
     last_line_at: Duration,
-    came_at: Duration,
+    /// Unix seconds; the meter has it on the other clock.
+    connected_at: u64,
     source: Source,
     offences: Offences,
     meter: Meter,
@@ -142,6 +145,10 @@ pub struct Session {
     /// A submission calls for new work once those judged with it have been answered.
     owes_notify: bool,
     is_observed: bool,
+    /// It has changed since the last look at it.
+    has_news: bool,
+    /// There has been one.
+    is_listed: bool,
     explainer: Explainer,
 }
 
@@ -150,7 +157,7 @@ impl Session {
         Self {
             sequence: None,
             place: None,
-            client_id: String::new(),
+            client_id: Arc::default(),
             payee: None,
             seat: None,
             wants_set_extranonce: false,
@@ -161,7 +168,7 @@ impl Session {
             jobs: NotifiedJobs::default(),
             first_work: FirstWork::Waiting,
             last_line_at: now.elapsed,
-            came_at: now.elapsed,
+            connected_at: now.unix_seconds,
             source,
             offences: Offences::default(),
             meter: Meter::new(now.elapsed),
@@ -170,6 +177,8 @@ impl Session {
             last_share: None,
             owes_notify: false,
             is_observed: false,
+            has_news: false,
+            is_listed: false,
             explainer: Explainer::default(),
         }
     }
@@ -267,6 +276,7 @@ impl Session {
         if let Some(seat) = self.seat.take() {
             env.tally.leave(seat);
         }
+        self.end_list_entry(env);
         let Some(place) = self.place.take() else {
             return;
         };

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::tally::{Observation, Settled};
+use crate::tally::{Accuracy, Observation, Settled};
 
-use super::meter::accuracy::Accuracy;
 use super::meter::shares_per_minute;
 use super::{Env, Session};
 
@@ -19,7 +18,7 @@ impl Session {
             return None;
         }
         Some(Observation {
-            client_id: self.client_id.clone(),
+            client_id: self.client_id.to_string(),
             worker: Arc::clone(&payee.name),
             starting_difficulty: is_first.then(|| self.difficulty.current()),
             settled,

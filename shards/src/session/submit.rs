@@ -238,18 +238,27 @@ impl Session {
                 self.accepted += 1;
                 self.offences.accepted(env.now.elapsed, &env.settings.bans);
                 let (found, at) = (verdict.difficulty, env.now.unix_seconds);
-                match other {
+                match &other {
                     // Work of before another worker was authorized pays whom it was made for.
                     Some(other) => env.tally.accept_for(&other.name, credit, found, at),
                     None => env.tally.accept(self.seat, credit, found, at),
                 }
+                if let Some(payee) = other.as_ref().or(self.payee.as_ref()) {
+                    env.tally.offer_best(&payee.name, found, at, &verdict.hash);
+                }
+                self.note_accepted(verdict, at);
                 reply::success(env.out, submission.id());
                 self.count(Outcome::Accepted { credit }, env);
             }
-            Err(reject @ Reject::LowDifficulty { .. }) => {
-                self.refuse_low(submission, reject, verdict, env);
+            Err(reject) => {
+                self.note_rejected(reject, Some(verdict), env.now.unix_seconds);
+                match reject {
+                    Reject::LowDifficulty { .. } => {
+                        self.refuse_low(submission, reject, verdict, env);
+                    }
+                    _ => self.answer_refused(submission.id(), reject, true, env),
+                }
             }
-            Err(reject) => self.refuse(submission.id(), reject, true, env),
         }
         // After its answer the share may move the difficulty; new work goes with that.
         if credit.is_ok() && !is_new_block && self.adjust(When::Now, env) {
@@ -297,13 +306,13 @@ impl Session {
         };
         let mistake = self.explainer.explain(&low, others, env.now.elapsed);
         let Some(mistake) = mistake else {
-            return self.refuse(submission.id(), reject, true, env);
+            return self.answer_refused(submission.id(), reject, true, env);
         };
         let worker = &notified.payee.name;
         env.tally.reject_for(worker, reject, env.now.unix_seconds);
         self.meter.on_submission(Outcome::Rejected, &env.settings.hashrate, env.now.elapsed);
         env.tally.mistake(mistake.label());
-        info!(%worker, client = self.client_id, reason = mistake.label(), "low shares explained");
+        info!(%worker, client = &*self.client_id, reason = mistake.label(), "low shares explained");
         let message = format!("{}: {}", reject.message(), mistake.words());
         reply::failure(env.out, submission.id(), Failed::False, reject.code(), &message);
     }

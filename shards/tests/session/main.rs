@@ -8,6 +8,7 @@ mod ear;
 #[path = "../../fuzz/src/harness.rs"]
 mod harness;
 mod laws;
+mod looks;
 mod memory;
 mod miners;
 mod policing;

@@ -26,10 +26,10 @@ use gopool_shards::session::directory::Directory;
 use gopool_shards::session::meter::HashrateSettings;
 use gopool_shards::session::notify::Work;
 use gopool_shards::session::vardiff::VarDiffSettings;
-use gopool_shards::session::{Env, Next, Now, Refusal, Session};
+use gopool_shards::session::{Env, Next, Now, Peer, Refusal, Session};
 use gopool_shards::settings::{DifficultySettings, Freshness, Settings, SharePolicy, TcpBuffers};
 use gopool_shards::share::{self, Leaf, Solved, Verdict};
-use gopool_shards::tally::{CloseReason, Tally};
+use gopool_shards::tally::{CloseReason, Sums, Tally};
 use gopool_shards::wire::line::Partial;
 use gopool_shards::wire::request::Request;
 use gopool_shards::wire::submit::Submit;
@@ -360,6 +360,17 @@ impl Pool {
         self.said.drain(..).collect()
     }
 
+    /// What control is told once a second.
+    pub fn report(&mut self) -> Sums {
+        self.with_env(|session, env| {
+            if session.has_news() {
+                session.look(&peer(), env);
+            }
+            None
+        });
+        self.tally.take()
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now.elapsed += time;
         self.now.unix_seconds += time.as_secs();
@@ -413,6 +424,12 @@ impl Pool {
 
 fn source() -> Source {
     std::net::IpAddr::from([127, 0, 0, 1]).into()
+}
+
+/// As the socket would have it.
+pub fn peer() -> Peer {
+    let round_trip = Some(Duration::from_millis(30));
+    Peer { remote: ([203, 0, 113, 7], 50_000).into(), is_tls: true, round_trip }
 }
 
 /// Whether `said` is `expected`, in which `…` stands for anything.

@@ -67,6 +67,52 @@ fn a_pause_tells_every_miner_once_closes_it_and_turns_away_who_comes() {
 }
 
 #[test]
+fn control_hears_of_a_connection_when_it_comes_when_it_submits_and_when_it_goes() {
+    let mut settings = defaults();
+    // Every hash is a share.
+    let difficulty = &mut settings.difficulty;
+    (difficulty.default, difficulty.min, difficulty.max) = (1e-10, 1e-10, 1e-10);
+    let shard = Running::start(settings);
+    let sums = || shard.uplink.reports.recv_timeout(ANSWER_LIMIT).expect("reports").sums;
+    let look = || loop {
+        if let Some(look) = sums().looks.remove(&1) {
+            break look;
+        }
+    };
+    let mut miner = mine(&shard);
+    let first = look();
+    assert_eq!(first.remote, miner.get_ref().local_addr().expect("connected"));
+    assert_eq!(*first.worker, *format!("{WALLET}.rig1"));
+    assert!(!first.is_tls && first.round_trip.is_some() && first.last_share.is_none());
+    // Without news there is no look.
+    for _ in 0..2 {
+        assert!(sums().looks.is_empty());
+    }
+
+    let submit = format!(
+        "{{\"id\":5,\"method\":\"mining.submit\",\"params\":[\"{WALLET}.rig1\",\"2-1\",\
+         \"00000000\",\"662307b7\",\"00000001\"]}}\n"
+    );
+    miner.get_ref().write_all(submit.as_bytes()).expect("sent");
+    assert!(line(&mut miner).contains("\"result\":true"));
+    let mut best_shares = Vec::new();
+    let second = loop {
+        let mut sums = sums();
+        best_shares.append(&mut sums.best_shares);
+        if let Some(look) = sums.looks.remove(&1) {
+            break look;
+        }
+    };
+    let share = second.last_share.expect("it has submitted one");
+    let [best] = &best_shares[..] else { panic!("{best_shares:?}") };
+    assert_eq!((second.accepted, best.hash, best.difficulty), (1, share.hash, share.difficulty));
+
+    drop(miner);
+    while sums().gone != [1] {}
+    shard.stop();
+}
+
+#[test]
 fn a_block_reaches_control_although_nothing_else_happens() {
     let shard = Running::start(defaults());
     let mut miner = mine(&shard);

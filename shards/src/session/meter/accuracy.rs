@@ -2,36 +2,14 @@
 
 use std::time::Duration;
 
+use crate::tally::Accuracy;
+
 /// Accepted shares and time from which a connection's whole life is evidence too.
 const HISTORY_SHARES: u64 = 16;
 const HISTORY_AGE: Duration = Duration::from_secs(6 * 60);
 /// And those from which it is the best there is.
 const LONG_HISTORY_SHARES: u64 = 32;
 const LONG_HISTORY_AGE: Duration = Duration::from_secs(20 * 60);
-
-/// Trust in a displayed hashrate, lowest first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Accuracy {
-    /// Too little is known.
-    Warming,
-    /// About right.
-    Settling,
-    /// Within a tenth of what the window and the connection's life say.
-    Stable,
-    /// Within a twentieth, over twenty minutes at least.
-    Precise,
-}
-
-impl Accuracy {
-    /// What stands before the figure: `~`, `≈` or nothing.
-    pub fn marker(self) -> &'static str {
-        match self {
-            Self::Warming => "~",
-            Self::Settling => "≈",
-            Self::Stable | Self::Precise => "",
-        }
-    }
-}
 
 /// What speaks for a hashrate.
 #[derive(Clone, Copy, Debug)]

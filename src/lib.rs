@@ -20,6 +20,7 @@ pub mod profile;
 pub mod signals;
 pub mod supervise;
 
+pub mod backup;
 pub mod blocks;
 pub mod control;
 pub mod ledger;
@@ -34,5 +35,6 @@ pub mod tls;
 
 pub mod codes;
 pub mod entropy;
+pub mod history;
 pub mod privacy;
 pub mod whole_file;

@@ -50,8 +50,9 @@ impl CompactSeries {
     /// The window that ends with the bucket of minute `now`; of no series, a window of nothing.
     pub fn of(series: Option<&Series>, resolution: Resolution, now: u32) -> Self {
         let first = first_of_window(resolution.bucket(now));
-        let slots: Vec<Option<Slot>> =
-            (first..=first + (SLOTS - 1)).map(|bucket| series.and_then(|s| s.get(bucket))).collect();
+        let slots: Vec<Option<Slot>> = (first..=first + (SLOTS - 1))
+            .map(|bucket| series.and_then(|s| s.get(bucket)))
+            .collect();
         let values = |code: fn(Slot) -> u16| -> Vec<Option<f64>> {
             slots.iter().map(|slot| slot.map(|slot| si16_value(code(slot)))).collect()
         };

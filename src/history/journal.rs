@@ -81,8 +81,7 @@ impl Journal {
             // Its first bytes were being written.
             Ok(bytes) if MAGIC.starts_with(&bytes) => read.cut_bytes = bytes.len(),
             Ok(_) => {
-                read.bad =
-                    Some(("it begins like another kind of file".into(), set_aside(path)));
+                read.bad = Some(("it begins like another kind of file".into(), set_aside(path)));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => read.bad = Some((error.to_string(), set_aside(path))),
@@ -144,15 +143,19 @@ impl Journal {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let existing = OpenOptions::new().write(true).open(&self.path);
-        match existing {
-            Ok(file) if self.size > 0 && file.metadata()?.len() >= self.size => {
-                file.set_len(self.size)?;
-                self.file = Some(file);
-                Ok(())
-            }
-            _ => self.start_over(),
+        if self.size == 0 {
+            return self.start_over();
         }
+        let file = match OpenOptions::new().write(true).open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.start_over(),
+            opened => opened?,
+        };
+        if file.metadata()?.len() < self.size {
+            return self.start_over();
+        }
+        file.set_len(self.size)?;
+        self.file = Some(file);
+        Ok(())
     }
 
     fn start_over(&mut self) -> io::Result<()> {
@@ -229,8 +232,7 @@ fn decode_record(bytes: &[u8]) -> Option<(MinuteRecord, &[u8])> {
 fn decode_codes(bytes: &[u8]) -> Option<(Codes, &[u8])> {
     let (hashrate, rest) = bytes.split_first_chunk()?;
     let (best, rest) = rest.split_first_chunk()?;
-    let codes =
-        Codes { hashrate: u16::from_le_bytes(*hashrate), best: u16::from_le_bytes(*best) };
+    let codes = Codes { hashrate: u16::from_le_bytes(*hashrate), best: u16::from_le_bytes(*best) };
     Some((codes, rest))
 }
 

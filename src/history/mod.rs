@@ -5,9 +5,11 @@
 //! hands a [`MinuteSample`] to the keeper; its thread, and nobody else, changes the [`History`]
 //! and writes files. Pages read through a [`HistoryReader`].
 //!
-//!     control ── MinuteSample ──→ keeper's thread ──→ History ←── pages
-//!                                    ├─→ journal     each minute
-//!                                    └─→ snapshots   every few hours, and when the pool stops
+//! ```text
+//! control ── MinuteSample ──→ keeper's thread ──→ History ←── pages
+//!                                ├─→ journal     each minute
+//!                                └─→ snapshots   every few hours, and when the pool stops
+//! ```
 
 mod compact;
 mod encoding;

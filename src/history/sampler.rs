@@ -13,7 +13,8 @@ use super::series_set::SeriesSet;
 /// clock nothing is recorded, and above all nothing dropped.
 const GENESIS_MINUTE: u32 = 1_231_006_505 / 60;
 
-/// One complete minute, as control has seen it.
+/// One complete minute, as control has seen it. A minute in which the pool was not yet running must
+/// not be made a sample: it would be recorded as downtime of everyone (FIX-24a).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MinuteSample {
     /// Unix minute the figures are about: the last complete one.
@@ -425,8 +426,8 @@ mod tests {
         history.sample(&sample(START, &[('a', 1000.0, 0.0)]));
         history.sample(&sample(START + 30, &[]));
         history.sample(&sample(START + 90, &[('a', 1000.0, 0.0)]));
-        let half_hours =
-            (0..4).map(|step| half_hour(&history, &hash('a'), START / 30 + step).map(|f| f.0 > 0.0));
+        let half_hours = (0..4)
+            .map(|step| half_hour(&history, &hash('a'), START / 30 + step).map(|f| f.0 > 0.0));
         assert!(half_hours.eq([Some(true), Some(false), None, Some(true)]));
     }
 

@@ -80,13 +80,7 @@ impl Series {
     ///
     /// Buckets that are missing since the newest one before are written as offline, but only those
     /// `covered` vouches for: where nobody looked, absence is all that is known (FIX-24a, b).
-    pub fn record(
-        &mut self,
-        bucket: u32,
-        hashrate: u16,
-        best: u16,
-        covered: impl Fn(u32) -> bool,
-    ) {
+    pub fn record(&mut self, bucket: u32, hashrate: u16, best: u16, covered: impl Fn(u32) -> bool) {
         if self.get(bucket).is_none() {
             self.fill_gap_before(bucket, covered);
         }

@@ -85,11 +85,12 @@ mod tests {
 
     #[test]
     fn samples_come_in_their_order_until_they_are_too_old() {
-        let history = history(&[(420, 1e3), (300, 1e6), (60, 1e9)]);
+        let mut history = history(&[(420, 1e3), (300, 1e6), (60, 1e9)]);
+        history.add(ShortSample { at: NOW, hashrate: 0.0, height: None });
         assert_eq!(history.samples.len(), 2);
         assert_eq!(history.codes(NOW), [si8(1e6), si8(1e9)]);
         assert_eq!(history.codes(NOW + 200), [si8(1e9)]);
-        assert_eq!(history.codes(NOW + 360), []);
+        assert!(history.codes(NOW + 360).is_empty());
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
     fn a_clock_set_back_starts_anew() {
         let mut history = history(&[(0, 1e9)]);
         history.add(ShortSample { at: NOW - 1000, hashrate: 1e6, height: None });
-        assert_eq!(history.codes(NOW - 999), [si8(1e6)]);
+        assert_eq!(history.codes(NOW - 995), [si8(1e6)]);
         for _ in 0..1000 {
             history.add(ShortSample { at: NOW, hashrate: 1e6, height: None });
         }

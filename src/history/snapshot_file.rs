@@ -274,11 +274,8 @@ mod tests {
         let pool = snapshot.series.get(POOL_KEY).unwrap();
         assert_eq!(pool.last(), 28_333_332);
         let code = crate::history::si16;
-        let slot = |bucket, hashrate, best| Slot {
-            bucket,
-            hashrate: code(hashrate),
-            best: code(best),
-        };
+        let slot =
+            |bucket, hashrate, best| Slot { bucket, hashrate: code(hashrate), best: code(best) };
         assert_eq!(
             pool.slots().collect::<Vec<_>>(),
             [slot(28_333_331, 3210.0, 0.0), slot(28_333_332, 4000.0, 1200.0)]

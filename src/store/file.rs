@@ -144,7 +144,7 @@ impl DatabaseFile {
 }
 
 /// A second name for a file, and a copy of its log, without which it says less.
-fn keep_aside(path: &Path, kept: &Path) -> Result<(), MendError> {
+pub(super) fn keep_aside(path: &Path, kept: &Path) -> Result<(), MendError> {
     let log = with_suffix(path, "-wal");
     if log.exists() {
         let kept_log = with_suffix(kept, "-wal");
@@ -156,7 +156,7 @@ fn keep_aside(path: &Path, kept: &Path) -> Result<(), MendError> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), MendError> {
+pub(super) fn remove(path: &Path) -> Result<(), MendError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
         _ => Ok(()),

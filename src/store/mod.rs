@@ -13,6 +13,7 @@ mod handle;
 mod open;
 mod queue;
 mod read;
+mod restore;
 mod rows;
 mod salvage;
 mod saved_workers;
@@ -27,12 +28,18 @@ pub use figures::StoreFigures;
 pub use handle::{EditError, StoreHandle};
 pub use open::{EndedBans, StoreError, StorePlan, database_path, lock_state, open};
 pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
+pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
     SavedWorkerRow, Settled,
 };
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;
+
+/// What is wrong with a file that should be a database, if anything is.
+pub fn damage_of(path: &std::path::Path) -> rusqlite::Result<Option<String>> {
+    connection::damage(&connection::open_to_read(path)?)
+}
 
 /// SHA-256 of a trimmed worker name, in hex; empty for an empty name (`state-and-services.md` §2.1).
 pub fn worker_hash(worker: &str) -> String {

@@ -20,12 +20,12 @@ fn plan(data_dir: &Path) -> StorePlan<'_> {
     }
 }
 
-fn opened(data_dir: &Path) -> (Writer, Restored) {
+pub(super) fn opened(data_dir: &Path) -> (Writer, Restored) {
     open(&plan(data_dir)).expect("the database can be used")
 }
 
 /// What is there after `write` has been written and the database closed.
-fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
+pub(super) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
     let (store, _, thread) = opened(data_dir).0.spawn().unwrap();
     write(&store);
     drop(store);
@@ -33,7 +33,7 @@ fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
     opened(data_dir).1
 }
 
-fn sql(data_dir: &Path) -> Connection {
+pub(super) fn sql(data_dir: &Path) -> Connection {
     Connection::open(database_path(data_dir)).unwrap()
 }
 

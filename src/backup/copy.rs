@@ -1,0 +1,82 @@
+//! One copy: taken in a private folder, looked at, and only then put in its place (§12.4, FIX-33).
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::store::{Reader, damage_of};
+use crate::whole_file;
+
+/// Banned workers and blocks stand in it by name.
+const MODE: u32 = 0o640;
+
+/// Why there is no new copy; the one before is still there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("cannot copy the database: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error(
+        "the copy is damaged ({0}), and so is the database, most likely; the last backup stays"
+    )]
+    Damaged(String),
+}
+
+/// A copy that is in its place.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// The change counter of the moment that it shows.
+    pub(super) version: u64,
+    pub(super) bytes: u64,
+}
+
+pub(super) fn make(reader: &Reader, private: &Path, target: &Path) -> Result<Copied, CopyError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CopyError::Io { path, source }
+    };
+    DirBuilder::new().mode(0o700).recursive(true).create(private).map_err(failed(private))?;
+    let copy = private.join("workers.db");
+    let version = reader.copy_to(&copy)?;
+    if let Some(what) = damage_of(&copy)? {
+        return Err(CopyError::Damaged(what));
+    }
+    let bytes = put(&copy, target).map_err(failed(target))?;
+    Ok(Copied { version, bytes })
+}
+
+/// Removes what a run has left, or one that was interrupted.
+pub(super) fn clean(private: &Path) {
+    // What is not there is clean; what cannot be removed is in the way of the next run, which says so.
+    let _ = fs::remove_dir_all(private);
+}
+
+/// Its place may be on another disk.
+fn put(copy: &Path, target: &Path) -> io::Result<u64> {
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut name = target.as_os_str().to_owned();
+    name.push(".tmp");
+    let temporary = PathBuf::from(name);
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(MODE)
+            .open(&temporary)?;
+        let bytes = io::copy(&mut File::open(copy)?, &mut file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, target)?;
+        whole_file::sync_folder_of(target)?;
+        Ok(bytes)
+    })();
+    if written.is_err() {
+        // It may not have come to be.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}

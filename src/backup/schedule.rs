@@ -1,0 +1,95 @@
+//! When the next copy is due. Pure: Unix seconds in and out.
+
+/// After a first failure, doubled with each further one.
+const RETRY_FIRST: u64 = 60;
+const RETRY_MAX: u64 = 3600;
+
+/// Runs are `interval` apart, counted from when each was due and not from when it happened, so that
+/// the hour of the day stays; a run that failed is tried again sooner (FIX-30, FIX-31).
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// Seconds, above 0.
+    interval: u64,
+    due: u64,
+    failures: u32,
+}
+
+impl Schedule {
+    /// `last_attempt` is that of an earlier process; 0 when there was none.
+    pub(super) fn new(interval: u64, last_attempt: u64, now: u64) -> Self {
+        let due = match last_attempt {
+            0 => now,
+            // A clock that was set back does not put it off for longer than an interval.
+            last => last.min(now).saturating_add(interval),
+        };
+        Self { interval, due, failures: 0 }
+    }
+
+    /// Seconds until the next run; 0 when it is due.
+    pub(super) fn wait(&self, now: u64) -> u64 {
+        self.due.saturating_sub(now).min(self.interval)
+    }
+
+    pub(super) fn succeeded(&mut self, now: u64) {
+        self.failures = 0;
+        let next = self.due.saturating_add(self.interval);
+        // Runs that were missed are not made up for, and one that was asked for early counts too.
+        let is_next = next > now && next <= now.saturating_add(self.interval);
+        self.due = if is_next { next } else { now.saturating_add(self.interval) };
+    }
+
+    pub(super) fn failed(&mut self, now: u64) {
+        let delay = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.due = now.saturating_add(delay.min(self.interval));
+    }
+
+    /// Runs in a row that failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hour_stays_however_late_each_run_is() {
+        let mut schedule = Schedule::new(1000, 0, 5000);
+        assert_eq!(schedule.wait(5000), 0);
+        for run in 0..100 {
+            let due = 5000 + 1000 * run;
+            assert_eq!(schedule.wait(due), 0, "{run}");
+            assert_eq!(schedule.wait(due - 1), 1, "{run}");
+            schedule.succeeded(due + 7);
+        }
+        assert_eq!(schedule.wait(104_990), 10);
+    }
+
+    #[test]
+    fn it_goes_on_where_the_last_process_was() {
+        assert_eq!(Schedule::new(1000, 4500, 5000).wait(5000), 500);
+        assert_eq!(Schedule::new(1000, 1, 5000).wait(5000), 0);
+        assert_eq!(Schedule::new(1000, 9000, 5000).wait(5000), 1000, "the clock was set back");
+    }
+
+    #[test]
+    fn runs_that_were_missed_are_not_made_up_for() {
+        let mut schedule = Schedule::new(1000, 0, 5000);
+        schedule.succeeded(20_500);
+        assert_eq!(schedule.wait(20_500), 1000);
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_after_1_2_4_to_60_minutes() {
+        let mut schedule = Schedule::new(43_200, 0, 0);
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            schedule.failed(100);
+            assert_eq!(schedule.wait(100), minutes * 60);
+        }
+        assert_eq!(schedule.failures(), 9);
+        schedule.succeeded(200);
+        assert_eq!((schedule.failures(), schedule.wait(200)), (0, 43_200));
+    }
+}

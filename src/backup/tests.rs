@@ -1,0 +1,203 @@
+//! The service on a real database.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use gopool_shards::admission::ban::Ban;
+
+use super::*;
+use crate::store::{EndedBans, StorePlan, database_path, open};
+
+struct Pool {
+    folder: tempfile::TempDir,
+    store: StoreHandle,
+    reader: Reader,
+    thread: JoinHandle<()>,
+}
+
+impl Pool {
+    fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(folder: tempfile::TempDir) -> Self {
+        let plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("state/workers.db.bak"),
+        };
+        let (store, reader, thread) = open(&plan).unwrap().0.spawn().unwrap();
+        Self { folder, store, reader, thread }
+    }
+
+    fn stop(self) -> tempfile::TempDir {
+        drop((self.store, self.reader));
+        self.thread.join().unwrap();
+        self.folder
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("state/workers.db.bak")
+    }
+
+    fn service(&self, force: bool, on_boot: bool) -> Backups {
+        self.service_to(&self.path(), force, on_boot)
+    }
+
+    fn service_to(&self, path: &Path, force: bool, on_boot: bool) -> Backups {
+        let settings = BackupSettings {
+            path: Some(path.to_owned()),
+            interval: Duration::from_secs(3600),
+            force_every_interval: force,
+        };
+        let plan = BackupPlan { state: self.folder.path().join("state"), settings, on_boot };
+        Backups::spawn(plan, self.reader.clone(), self.store.clone()).unwrap()
+    }
+
+    fn ban(&self, worker: &str) {
+        self.store.save_ban(&Ban::new(worker, 0, "", None));
+        self.written();
+    }
+
+    fn written(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.store.figures().waiting > 0 {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[track_caller]
+fn wait_for(
+    service: &Backups,
+    what: &str,
+    holds: impl Fn(&BackupFigures) -> bool,
+) -> BackupFigures {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let figures = service.figures().lock().unwrap().clone();
+        if holds(&figures) {
+            return figures;
+        }
+        assert!(Instant::now() < deadline, "{what}: {figures:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn bans_of(copy: &Path) -> i64 {
+    rusqlite::Connection::open(copy)
+        .unwrap()
+        .query_row("SELECT count(*) FROM bans", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[test]
+fn the_first_run_copies_and_the_next_process_goes_on_with_its_schedule() {
+    let pool = Pool::start();
+    pool.ban("w");
+    let service = pool.service(false, false);
+    let figures = wait_for(&service, "a copy", |figures| figures.outcome.is_some());
+    assert_eq!((figures.outcome, figures.error), (Some("copied"), None));
+    assert!(figures.version > 1);
+    assert_eq!(bans_of(&pool.path()), 1);
+    assert_eq!(pool.path().metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(!pool.folder.path().join("state/backup.tmp").exists());
+    service.stop(Duration::from_secs(5));
+    let pool = Pool::start_in(pool.stop());
+    pool.ban("another");
+    let service = pool.service(false, false);
+    let again = wait_for(&service, "its marks", |figures| figures.last_copy.is_some());
+    assert_eq!(again.version, figures.version);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(bans_of(&pool.path()), 1, "the interval is not over");
+    service.stop(Duration::from_secs(5));
+    pool.stop();
+}
+
+#[test]
+fn a_copy_at_boot_is_made_whatever_the_schedule_says() {
+    let pool = Pool::start();
+    let service = pool.service(false, false);
+    wait_for(&service, "a copy", |figures| figures.outcome == Some("copied"));
+    service.stop(Duration::from_secs(5));
+    let before = pool.path().metadata().unwrap().modified().unwrap();
+    pool.ban("w");
+    let service = pool.service(false, true);
+    wait_for(&service, "a copy", |figures| figures.outcome == Some("copied"));
+    assert_ne!(pool.path().metadata().unwrap().modified().unwrap(), before);
+    assert_eq!(bans_of(&pool.path()), 1);
+    service.stop(Duration::from_secs(5));
+    pool.stop();
+}
+
+#[test]
+fn nothing_is_copied_when_nothing_has_changed_unless_it_must_be() {
+    let pool = Pool::start();
+    let state = pool.folder.path().join("state");
+    let service = |force_every_interval| Service {
+        path: pool.path(),
+        private: state.join("backup.tmp"),
+        force_every_interval,
+        interval: 3600,
+        reader: pool.reader.clone(),
+        store: pool.store.clone(),
+        last: BackupMark::default(),
+        figures: Arc::default(),
+    };
+    let mut service = service(false);
+    let mut run = |forced| match service.back_up("test", forced, 1000) {
+        Ok(Outcome::Copied) => Some(service.last.version),
+        Ok(Outcome::Unchanged) => None,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(run(false), Some(1), "the first");
+    assert_eq!(run(false), None);
+    assert_eq!(run(true), Some(1), "forced");
+    pool.ban("w");
+    let version = run(false).expect("something has changed");
+    assert!(version > 1);
+    assert_eq!(run(false), None);
+    std::fs::remove_file(pool.path()).unwrap();
+    assert_eq!(run(false), Some(version), "somebody has taken it away");
+    drop(service);
+    pool.stop();
+}
+
+#[test]
+fn a_copy_that_cannot_be_put_in_its_place_is_tried_again_and_the_old_one_stays() {
+    let pool = Pool::start();
+    let place = pool.folder.path().join("place");
+    std::fs::write(&place, "a file where a folder should be").unwrap();
+    let service = pool.service_to(&place.join("copy.db"), false, false);
+    let figures = wait_for(&service, "a failure", |figures| figures.error.is_some());
+    assert_eq!((figures.failures, figures.outcome), (1, None));
+    assert!(figures.last_copy.is_none() && figures.error.unwrap().contains("copy.db"));
+    service.stop(Duration::from_secs(5));
+    assert_eq!(pool.reader.backup_mark(MARK).unwrap(), BackupMark::default());
+    pool.stop();
+}
+
+#[test]
+fn a_copy_taken_under_load_is_the_database_of_one_moment() {
+    let pool = Pool::start();
+    let service = pool.service(false, false);
+    wait_for(&service, "the first copy", |figures| figures.outcome.is_some());
+    // Pairs of bans: a copy that is consistent has both or neither.
+    for number in 0..3000 {
+        pool.store.save_ban(&Ban::new(&format!("a{number}"), 0, "", None));
+    }
+    let copy = pool.folder.path().join("copy.db");
+    let version = pool.reader.copy_to(&copy).unwrap();
+    pool.written();
+    let connection = rusqlite::Connection::open(&copy).unwrap();
+    let counter: i64 =
+        connection.query_row("SELECT version FROM db_change_state", [], |row| row.get(0)).unwrap();
+    assert_eq!(counter.cast_unsigned(), version);
+    // Every counted change is a ban here, but for the row that the counter begins with.
+    assert_eq!(bans_of(&copy) + 1, counter);
+    assert_eq!(bans_of(&database_path(pool.folder.path())), 3000);
+    service.stop(Duration::from_secs(5));
+    pool.stop();
+}

@@ -125,10 +125,13 @@ pub struct Flags {
     /// Read all files, say what would be done and what the node answers, and end with 0 or 1
     #[arg(long, help_heading = OTHER)]
     pub check: bool,
+    /// Check a backup of the database, put it in place and end; the one that is there is kept
+    #[arg(long, help_heading = OTHER, value_name = "FILE")]
+    pub restore: Option<std::path::PathBuf>,
     /// Without the JSON under /api/
     #[arg(long, help_heading = OTHER)]
     pub no_json: bool,
-    /// Make a backup of the database right after the start
+    /// Make a backup of the database right after the start, whatever has changed
     #[arg(long, help_heading = OTHER)]
     pub backup_on_boot: bool,
     /// Saved workers without signing in: whoever reaches the pages shares one list

@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod node;
 pub mod profiles;
 pub mod rings;
+pub mod saved_workers;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -2,21 +2,25 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::unbounded;
 use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
 
+use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
 use gopool::cli::Flags;
+use gopool::codes::{Codes, StoredCode};
 use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examples};
-use gopool::control::{self, ControlPlan, Ended, ShardEnd, first_snapshot};
+use gopool::control::{self, ControlPlan, Ended, ShardEnd, UpkeepPlan, first_snapshot};
 use gopool::cores::Cores;
+use gopool::history::HistoryKeeper;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::peers;
@@ -24,10 +28,11 @@ use gopool::node::rpc::Rpc;
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
 use gopool::profiles::Profiles;
+use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
-use gopool::store::{BanRow, StoreError, StorePlan};
+use gopool::store::{BanRow, CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
 use gopool::{build, entropy, panic_log, profile, status, store};
@@ -46,6 +51,8 @@ use gopool_shards::work::address::Network;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// How long a backup that is being made may take to its end.
+const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -107,6 +114,9 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    if let Some(copy) = &flags.restore {
+        return put_back(&flags, copy);
+    }
     // Dropped last: it writes what the others have had to say, and why the pool ends.
     let mut log = None;
     match run(&flags, loader, early_log, &mut log) {
@@ -121,6 +131,32 @@ fn main() -> ExitCode {
             }
             ExitCode::from(fatal.exit_code())
         }
+    }
+}
+
+/// `-restore`: needs no configuration, and the pool must not run.
+fn put_back(flags: &Flags, copy: &Path) -> ExitCode {
+    match store::restore(&flags.data_dir(), copy) {
+        Ok(put_back) => {
+            let written = write_put_back(&put_back, copy, &mut io::stdout().lock());
+            // It is done, whether anybody reads of it or not.
+            written.map_or(ExitCode::SUCCESS, |()| ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("gopool: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_put_back(put_back: &PutBack, copy: &Path, out: &mut impl io::Write) -> io::Result<()> {
+    writeln!(out, "{} is in place as {}.", copy.display(), put_back.database.display())?;
+    for (table, rows) in &put_back.rows {
+        writeln!(out, "  {table}: {rows}")?;
+    }
+    match &put_back.kept {
+        Some(kept) => writeln!(out, "What was there before is kept as {}.", kept.display()),
+        None => writeln!(out, "There was no database before."),
     }
 }
 
@@ -187,9 +223,17 @@ fn run(
     let (writer, restored) = store::open(&StorePlan {
         data_dir: &config.data_dir,
         ended_bans: config.ended_bans,
-        backup: config.data_dir.join("state/workers.db.bak"),
+        backup: backup_path(&config),
     })?;
     let (store, reader, store_thread) = writer.spawn()?;
+    let saved = SavedWorkers::new(restored.saved_workers, store.clone());
+    let codes = restore_codes(&config, restored.codes, &store);
+    let state = config.data_dir.join("state");
+    let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
+    history.set_flush_interval(config.history_flush_interval);
+    let backup_plan =
+        BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
+    let backups = Backups::spawn(backup_plan, reader, store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = status_listener
         .map(|listener| {
@@ -241,6 +285,16 @@ fn run(
         blocks,
         block_events,
         found: restored.blocks,
+        best_shares: restored.best_shares,
+        upkeep: UpkeepPlan {
+            store: store.clone(),
+            bans: Arc::clone(&shared.bans),
+            ended_bans: config.ended_bans,
+            saved,
+            codes: Arc::new(Mutex::new(codes)),
+            history,
+        },
+        backups: backups.figures(),
         store,
         snapshots,
         supervisor,
@@ -252,6 +306,7 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    backups.stop(BACKUP_STOP_MAX);
     switch.stop();
     if let Some(thread) = status_thread {
         let _ = thread.join();
@@ -336,6 +391,31 @@ fn audit(config: &Config) {
             "limits of new connections"
         );
     }
+}
+
+/// Where the local copy of the database is, or would be if it were wanted.
+fn backup_path(config: &Config) -> PathBuf {
+    let usual = || config.data_dir.join("state/workers.db.bak");
+    config.backup.path.clone().unwrap_or_else(usual)
+}
+
+/// The codes that were alive when the last run ended. They are in memory from now on: a crash loses
+/// them, which costs whoever has one another click.
+fn restore_codes(config: &Config, rows: Vec<CodeRow>, store: &StoreHandle) -> Codes {
+    let mut codes = Codes::new(&config.job_inputs.pool_entropy);
+    let rows = rows.into_iter().map(|row| StoredCode {
+        user_id: row.user_id,
+        code: row.code,
+        created_at_unix: row.created_at,
+        expires_at_unix: row.expires_at,
+    });
+    codes.restore(rows.collect(), unix_now());
+    store.save_codes(Vec::new());
+    codes
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// A disk that takes nothing must not keep the process from ending.

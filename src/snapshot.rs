@@ -7,7 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use crate::store::BlockState;
+use crate::backup::BackupFigures;
+use crate::ledger::miner_types::MinerType;
+use crate::rings::disconnects::DisconnectEvent;
+use crate::rings::events::ErrorEvent;
+use crate::rings::latency::LatencyStatistics;
+use crate::store::{BestShareRow, BlockState, StoreFigures};
 
 /// Where control puts the newest [`Snapshot`] and the status server finds it. Cheap to clone.
 #[derive(Clone)]
@@ -48,14 +53,29 @@ pub struct Snapshot {
     pub shares: ShareFigures,
     pub connections: ConnectionFigures,
     pub shards: Vec<ShardFigures>,
-    /// Connected workers, by name; merged over their connections.
+    /// Connected workers with the most accepted work, merged over their connections; at most 100.
     pub workers: Vec<WorkerFigures>,
+    /// How many workers are connected.
+    pub workers_connected: u64,
+    /// Most first.
+    pub miner_types: Vec<MinerType>,
+    /// Best first, at most twelve; names and hashes are shortened.
+    pub best_shares: Vec<BestShareRow>,
     /// Newest first, at most 100.
     pub blocks: Vec<BlockFigures>,
     pub blocks_accepted: u64,
     pub blocks_errored: u64,
     /// Found and not settled yet: being submitted or waiting for the node.
     pub blocks_pending: u64,
+    pub store: StoreFigures,
+    pub backup: BackupFigures,
+    pub recent_hashrate: RecentHashrate,
+    /// What has gone wrong in the last hour, oldest first.
+    pub error_events: Vec<ErrorEvent>,
+    /// When miners were let go because there was no fresh work, oldest first.
+    pub disconnects: Vec<DisconnectEvent>,
+    /// How often that has happened.
+    pub disconnects_count: u64,
     pub process: ProcessFigures,
 }
 
@@ -86,6 +106,8 @@ pub struct RpcFigures {
     pub gbt_seconds_last: f64,
     pub gbt_seconds_max: f64,
     pub gbt_count: u64,
+    /// Of the last hour; none when there was no call.
+    pub gbt_hour: Option<LatencyStatistics>,
     pub submit_seconds_last: f64,
     pub submit_seconds_max: f64,
     pub submit_count: u64,
@@ -136,8 +158,15 @@ pub struct ShareFigures {
     pub accepted: u64,
     /// Sum of the difficulties credited.
     pub accepted_difficulty: f64,
-    /// By the reason labels of `stratum.md` §11.2.
+    /// By the reason labels of `stratum.md` §11.2; late and low ones of the first two minutes are
+    /// not counted.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Of those, late for their job.
+    pub stale: u64,
+    /// Of those, not worth their difficulty.
+    pub low_difficulty: u64,
+    /// Of those, all but the ones refused for who sent them.
+    pub errors: u64,
     /// Low shares whose cause was found out, by the cause.
     pub mistakes: BTreeMap<&'static str, u64>,
     /// Difficulties raised, and lowered, because of what a miner did.
@@ -145,10 +174,21 @@ pub struct ShareFigures {
     pub vardiff_down: u64,
     /// Difficulty of the best share since start.
     pub best_difficulty: f64,
-    /// Hashes per second, from the work accepted in the last ten minutes (or since start).
+    /// Hashes per second: the sum of what each connection does.
     pub hashrate: f64,
-    /// Accepted in the last minute.
+    /// Accepted, over the last minute or what of it has been seen.
+    pub per_second: f64,
     pub per_minute: f64,
+}
+
+/// The pool's hashrate over the last six minutes (`state-and-services.md` §18.1).
+#[derive(Clone, Debug, Default)]
+pub struct RecentHashrate {
+    /// 8-bit SI codes of what was sampled every five seconds, oldest first.
+    pub codes: Vec<u8>,
+    /// Hashes per second and the chain's height, of the newest sample of the last two minutes: shown
+    /// while there is nothing.
+    pub newest: Option<(f64, Option<u64>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -175,13 +215,15 @@ pub struct ShardFigures {
 #[derive(Clone, Debug)]
 pub struct WorkerFigures {
     /// The full authorized name; shorten it before it is shown in public.
-    pub name: String,
+    pub name: Arc<str>,
     pub connections: u64,
     pub accepted: u64,
     pub rejected: u64,
     pub accepted_difficulty: f64,
     pub best_difficulty: f64,
     pub difficulty: f64,
+    /// Hashes per second.
+    pub hashrate: f64,
     pub last_share_at: Option<SystemTime>,
 }
 

@@ -22,6 +22,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::reconnect::ReconnectRules;
@@ -29,6 +30,7 @@ use gopool_shards::settings::Settings;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::JobInputs;
 
+use crate::backup::BackupSettings;
 use crate::cli::Flags;
 use crate::log::Levels;
 use crate::node::cookie::{Auth, CookieFile};
@@ -60,6 +62,9 @@ pub struct Config {
     pub accept: AcceptKeys,
     pub reconnects: ReconnectRules,
     pub ended_bans: EndedBans,
+    pub backup: BackupSettings,
+    /// How often the history is written as a whole.
+    pub history_flush_interval: Duration,
     pub job_inputs: JobInputs,
     /// Characters of entropy in the tag of each job.
     pub job_entropy: usize,

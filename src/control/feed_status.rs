@@ -64,7 +64,8 @@ impl FeedStatus {
         }
     }
 
-    pub(super) fn zmq(&mut self, address: &str, up: bool) {
+    /// A connection is up or down; what that means for the whole comes back.
+    pub(super) fn zmq(&mut self, address: &str, up: bool) -> Option<&'static str> {
         let was_healthy = !self.up.is_empty();
         if up {
             self.up.insert(address.to_owned());
@@ -79,12 +80,14 @@ impl FeedStatus {
                 self.figures.zmq_reconnects += 1;
                 info!(component = "zmq", remote = address, "{event}");
                 self.remember(format!("event: {event} ({address})"));
+                Some(event)
             }
             (true, false) => {
                 self.figures.zmq_disconnects += 1;
                 info!(component = "zmq", remote = address, "zmq disconnected");
+                Some("zmq disconnected")
             }
-            _ => {}
+            _ => None,
         }
     }
 

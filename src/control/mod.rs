@@ -3,13 +3,16 @@
 
 mod feed_status;
 mod gate;
+mod minutes;
+mod publish;
 mod reload;
+mod upkeep;
 mod work;
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
@@ -21,21 +24,30 @@ use gopool_shards::link::{Downlink, Phase, Report};
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
+use crate::backup::BackupFigures;
 use crate::blocks::{Blocks, Tips};
 use crate::command::Command;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::ledger::rejects::is_error;
 use crate::log::LevelControl;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
+use crate::privacy;
 use crate::profiles::Profiles;
-use crate::snapshot::{BlockFigures, Brand, Snapshot, SnapshotCell, StratumListener};
-use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState, StoreHandle};
+use crate::rings::disconnects::{DisconnectEvent, Disconnects};
+use crate::rings::events::{ErrorEvents, EventType};
+use crate::snapshot::{BlockFigures, SnapshotCell, StratumListener};
+use crate::store::{BestShareRow, BlockLife, StoreHandle};
 use crate::supervise::Supervisor;
 use crate::system::SystemReader;
 use feed_status::FeedStatus;
 use gate::{Facts, Gate, Sync, Turn, Unhealthy};
+use publish::block_figures;
+pub use publish::first_snapshot;
+use upkeep::Upkeep;
+pub use upkeep::UpkeepPlan;
 use work::WorkBuilder;
 
 /// How often the snapshot is rebuilt.
@@ -74,7 +86,11 @@ pub struct ControlPlan {
     pub block_events: Receiver<BlockLife>,
     /// Found in earlier runs, newest first.
     pub found: Vec<BlockLife>,
+    /// Best shares of earlier runs.
+    pub best_shares: Vec<BestShareRow>,
     pub store: StoreHandle,
+    pub upkeep: UpkeepPlan,
+    pub backups: Arc<Mutex<BackupFigures>>,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
     pub profiles: Option<Profiles>,
@@ -107,6 +123,10 @@ pub struct Control {
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
+    upkeep: Upkeep,
+    backups: Arc<Mutex<BackupFigures>>,
+    error_events: ErrorEvents,
+    disconnects: Disconnects,
     profiles: Option<Profiles>,
     supervisor: Arc<Supervisor>,
     levels: LevelControl,
@@ -116,6 +136,7 @@ pub struct Control {
 /// Runs the pool until it is stopped.
 pub fn run(plan: ControlPlan) -> Ended {
     let ControlPlan { node_events, reports, block_events, commands, .. } = plan;
+    let tau = plan.config.settings.hashrate.ema_tau();
     let mut control = Control {
         work: WorkBuilder::new(&plan.config),
         config: plan.config,
@@ -129,7 +150,11 @@ pub fn run(plan: ControlPlan) -> Ended {
         found: plan.found.iter().map(block_figures).collect(),
         blocks_accepted: 0,
         blocks_errored: 0,
-        ledger: Ledger::new(&plan.cores),
+        ledger: Ledger::new(&plan.cores, plan.best_shares, tau),
+        upkeep: Upkeep::new(plan.upkeep, unix_now()),
+        backups: plan.backups,
+        error_events: ErrorEvents::default(),
+        disconnects: Disconnects::default(),
         feed: FeedStatus::default(),
         system: SystemReader::default(),
         snapshots: plan.snapshots,
@@ -172,6 +197,10 @@ impl Control {
                 },
                 recv(commands) -> command => match command {
                     Ok(Command::Reload(config, _until_done)) => self.on_reload(*config),
+                    Ok(Command::Ban { worker, until_unix, reason }) => {
+                        self.upkeep.ban(&worker, until_unix, &reason);
+                    }
+                    Ok(Command::LiftBan { worker }) => self.upkeep.lift_ban(&worker),
                     Ok(Command::Stop) | Err(_) => return Ended::Stopped,
                 },
                 default(next_snapshot.saturating_duration_since(Instant::now())) => {}
@@ -199,7 +228,11 @@ impl Control {
             NodeEvent::RawBlock { arrived_at, bytes, tip } => {
                 self.feed.raw_block(arrived_at, bytes, tip);
             }
-            NodeEvent::Zmq { address, up } => self.feed.zmq(&address, up),
+            NodeEvent::Zmq { address, up } => {
+                if let Some(event) = self.feed.zmq(&address, up) {
+                    self.note_error(EventType::Zmq, &format!("{event} ({address})"), 1);
+                }
+            }
         }
         None
     }
@@ -214,7 +247,11 @@ impl Control {
         if let Some(profiles) = &self.profiles {
             profiles.add(observations);
         }
-        self.ledger.add(report, self.started.elapsed());
+        let heard = self.ledger.add(report, self.started.elapsed());
+        self.upkeep.note(&heard, unix_now());
+        for (reason, count) in heard.rejected.iter().filter(|(reason, _)| is_error(reason)) {
+            self.note_error(EventType::Share, reason, *count);
+        }
     }
 
     /// Goes on with another configuration, as far as a running pool can.
@@ -228,6 +265,8 @@ impl Control {
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.work.configure(&self.config);
+        self.ledger.set_tau(self.config.settings.hashrate.ema_tau());
+        self.upkeep.set_history_flush_interval(self.config.history_flush_interval);
         if changes.job {
             match self.work.again() {
                 Ok(Some(job)) => self.hand_out(&job),
@@ -257,6 +296,12 @@ impl Control {
             }
             Some(Turn::Shut(Unhealthy { reason, detail })) => {
                 warn!(component = "stratum", reason, detail, "no fresh work, miners are let go");
+                self.disconnects.add(DisconnectEvent {
+                    at: SystemTime::now(),
+                    disconnected: self.ledger.connections().authorized,
+                    reason: reason.to_owned(),
+                    detail: privacy::error_text(&detail),
+                });
                 Phase::Paused
             }
         };
@@ -368,48 +413,6 @@ impl Control {
         }
     }
 
-    fn on_block(&mut self, life: &BlockLife) {
-        let hash = &life.record.hash;
-        let known = self.found.iter_mut().find(|known| known.hash_hex == *hash);
-        let was_settled = known.as_ref().is_some_and(|known| known.state.is_settled());
-        if !was_settled {
-            self.blocks_accepted += u64::from(life.state == BlockState::Accepted);
-            self.blocks_errored += u64::from(life.state == BlockState::Rejected);
-        }
-        match known {
-            Some(known) => *known = block_figures(life),
-            None => self.found.insert(0, block_figures(life)),
-        }
-        // Those that are not settled stay, however many have been found since.
-        while self.found.len() > BLOCKS_SHOWN
-            && let Some(oldest) = self.found.iter().rposition(|block| block.state.is_settled())
-        {
-            self.found.remove(oldest);
-        }
-    }
-
-    fn publish(&mut self) {
-        let elapsed = self.started.elapsed();
-        let pending = self.found.iter().filter(|block| !block.state.is_settled()).count();
-        self.snapshots.store(Snapshot {
-            uptime: elapsed,
-            stratum_listeners: self.open_listeners.clone(),
-            rpc: self.rpc.figures(),
-            feed: self.feed.figures(),
-            job: self.work.figures(),
-            shares: self.ledger.shares(elapsed),
-            connections: self.ledger.connections(),
-            shards: self.ledger.shards(),
-            workers: self.ledger.workers(),
-            blocks: self.found.clone(),
-            blocks_accepted: self.blocks_accepted,
-            blocks_errored: self.blocks_errored,
-            blocks_pending: pending as u64,
-            process: self.system.read(),
-            ..first_snapshot(&self.config)
-        });
-    }
-
     /// Producers first: when the shards have ended nothing more can be found; then the blocks.
     fn stop(mut self, reports: &Receiver<Report>) {
         info!(component = "control", "stopping");
@@ -431,6 +434,8 @@ impl Control {
             }
         }
         self.blocks.stop();
+        // Nothing more can come in.
+        self.upkeep.finish(&mut self.ledger, unix_now());
         if let Some(profiles) = self.profiles.take() {
             profiles.finish();
         }
@@ -448,53 +453,10 @@ impl Control {
     }
 }
 
-/// What there is to show before anything has happened.
-pub fn first_snapshot(config: &Config) -> Snapshot {
-    Snapshot {
-        built_at: std::time::SystemTime::now(),
-        uptime: Duration::ZERO,
-        version: crate::build::VERSION,
-        network: config.network.name(),
-        brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
-        stratum_listeners: Vec::new(),
-        pool_fee_percent: config.job_inputs.payout.fee_percent,
-        rpc: Default::default(),
-        feed: Default::default(),
-        job: None,
-        shares: Default::default(),
-        connections: Default::default(),
-        shards: Vec::new(),
-        workers: Vec::new(),
-        blocks: Vec::new(),
-        blocks_accepted: 0,
-        blocks_errored: 0,
-        blocks_pending: 0,
-        process: Default::default(),
-    }
-}
-
 fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
 }
 
-fn block_figures(life: &BlockLife) -> BlockFigures {
-    let BlockLife { record, state, submitted_at, settled_at, confirmations, reason } = life;
-    let found_at =
-        record.timestamp.parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let time = |unix: u64| (unix > 0).then(|| UNIX_EPOCH + Duration::from_secs(unix));
-    BlockFigures {
-        height: record.height,
-        hash_hex: record.hash.clone(),
-        worker: record.worker.clone(),
-        found_at: found_at.into(),
-        share_difficulty: record.share_diff,
-        coinbase_value_sats: record.coinbase_value_sats,
-        pool_fee_sats: record.pool_fee_sats,
-        worker_payout_sats: record.worker_payout_sats,
-        state: *state,
-        confirmations: *confirmations,
-        submitted_at: time(*submitted_at),
-        settled_at: time(*settled_at),
-        reason: reason.clone(),
-    }
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

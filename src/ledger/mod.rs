@@ -1,81 +1,149 @@
-//! The shards' reports added up: totals of the pool and of its workers. Pure; control owns it.
+//! The shards' reports added up: totals of the pool, who is connected, best shares. Pure; control
+//! owns it, and lends the roster to those who read.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+pub mod best_shares;
+pub mod miner_types;
+pub mod rejects;
+pub mod roster;
+pub mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use gopool_shards::link::{Gauges, Report};
 use gopool_shards::tally::{Sums, WorkerSums};
-use gopool_shards::work::target::HASHES_PER_DIFFICULTY;
 
+use crate::rings::rate::ShareRate;
 use crate::snapshot::{ConnectionFigures, ShardFigures, ShareFigures, WorkerFigures};
+use crate::store::BestShareRow;
+use best_shares::BestShares;
+use miner_types::{MinerType, miner_types};
+use rejects::Rejects;
+use roster::{Fading, Roster};
 
-/// Over which the pool's hashrate is averaged.
-const HASHRATE_WINDOW: Duration = Duration::from_secs(600);
-const MINUTE: Duration = Duration::from_secs(60);
-/// Workers that are not connected any more and still listed; the oldest go first.
-const AWAY_WORKERS_MAX: usize = 1000;
+/// Workers that the snapshot has: those with the most accepted work.
+const WORKERS_LISTED: usize = 100;
+
+/// The roster for those who read: pages, mostly. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct RosterReader(Arc<RwLock<Roster>>);
+
+impl RosterReader {
+    /// Control waits while this is held: some milliseconds, at most.
+    pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
+        self.0.read().expect("no code panics while it holds this")
+    }
+}
 
 /// Everything counted since the process started.
 #[derive(Debug)]
 pub struct Ledger {
+    /// Without what the roster has.
     sums: Sums,
+    rejects: Rejects,
     shards: Vec<ShardFigures>,
     gauges: Vec<Gauges>,
-    /// Work accepted, report by report: when, how many shares, of what difficulty together.
-    recent: VecDeque<(Duration, u64, f64)>,
+    rate: ShareRate,
+    best_shares: BestShares,
+    roster: RosterReader,
+    /// Seconds, `hashrate_ema_tau_seconds`.
+    tau: f64,
+}
+
+/// What a report has said that others want to hear of.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Refused shares that count, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Of the best accepted share.
+    pub best_difficulty: f64,
+    /// Workers that have had shares accepted, and their best.
+    pub best_of_workers: Vec<(Arc<str>, f64)>,
 }
 
 impl Ledger {
-    /// `cores` says where each shard runs.
-    pub fn new(cores: &[usize]) -> Self {
+    /// `cores` says where each shard runs; `best_shares` are those of earlier runs.
+    pub fn new(cores: &[usize], best_shares: Vec<BestShareRow>, tau: Duration) -> Self {
         let shard =
             |(id, core): (usize, &usize)| ShardFigures { id, core: *core, ..Default::default() };
         Self {
             sums: Sums::default(),
+            rejects: Rejects::default(),
             shards: cores.iter().enumerate().map(shard).collect(),
             gauges: vec![Gauges::default(); cores.len()],
-            recent: VecDeque::new(),
+            rate: ShareRate::default(),
+            best_shares: BestShares::new(best_shares),
+            roster: RosterReader::default(),
+            tau: tau.as_secs_f64(),
         }
+    }
+
+    pub fn set_tau(&mut self, tau: Duration) {
+        self.tau = tau.as_secs_f64();
+    }
+
+    pub fn roster(&self) -> RosterReader {
+        self.roster.clone()
     }
 
     /// Adds a report that came `elapsed` after the start.
-    pub fn add(&mut self, report: Report, elapsed: Duration) {
-        let shard = &mut self.shards[report.shard];
-        shard.connections = report.gauges.connections;
-        shard.accepted += report.sums.accepted;
-        shard.rejected += report.sums.rejected.values().sum::<u64>();
-        self.gauges[report.shard] = report.gauges;
-        if report.sums.accepted > 0 {
-            self.recent.push_back((elapsed, report.sums.accepted, report.sums.accepted_difficulty));
+    pub fn add(&mut self, report: Report, elapsed: Duration) -> Heard {
+        let Report { shard, mut sums, gauges } = report;
+        let rejected = std::mem::take(&mut sums.rejected);
+        let figures = &mut self.shards[shard];
+        figures.connections = gauges.connections;
+        figures.accepted += sums.accepted;
+        figures.rejected += rejected.values().sum::<u64>();
+        self.gauges[shard] = gauges;
+        self.rate.add(elapsed.as_secs(), sums.accepted);
+        for share in sums.best_shares.drain(..) {
+            self.best_shares.offer(&share);
         }
-        while self
-            .recent
-            .front()
-            .is_some_and(|(at, ..)| elapsed.saturating_sub(*at) > HASHRATE_WINDOW)
-        {
-            self.recent.pop_front();
-        }
-        self.sums.add(report.sums);
-        self.forget_away_workers();
+        let mut heard = Heard {
+            rejected: self.rejects.add(rejected, elapsed),
+            best_difficulty: sums.best_difficulty,
+            best_of_workers: Vec::new(),
+        };
+        self.add_to_roster(&mut sums, &mut heard);
+        self.sums.add(sums);
+        heard
     }
 
-    pub fn shares(&self, elapsed: Duration) -> ShareFigures {
-        let age = |at: &Duration| elapsed.saturating_sub(*at);
-        let in_window = self.recent.iter().filter(|(at, ..)| age(at) <= HASHRATE_WINDOW);
-        let work: f64 = in_window.map(|(.., difficulty)| difficulty).sum();
-        let window = HASHRATE_WINDOW.min(elapsed).as_secs_f64().max(1.0);
-        let in_minute = self.recent.iter().filter(|(at, ..)| age(at) <= MINUTE);
+    fn add_to_roster(&mut self, sums: &mut Sums, heard: &mut Heard) {
+        let mut roster = self.roster.0.write().expect("no code panics while it holds this");
+        for (name, worker) in std::mem::take(&mut sums.workers) {
+            roster.add_sums(&name, &worker);
+            if worker.best_difficulty > 0.0 {
+                heard.best_of_workers.push((name, worker.best_difficulty));
+            }
+        }
+        for (sequence, look) in std::mem::take(&mut sums.looks) {
+            roster.look(sequence, look);
+        }
+        for sequence in sums.gone.drain(..) {
+            roster.gone(sequence);
+        }
+        roster.forget_away_workers();
+    }
+
+    /// What the pool has been given, as of `elapsed` after the start.
+    pub fn shares(&self, elapsed: Duration, hashrate: f64) -> ShareFigures {
+        let second = elapsed.as_secs();
         ShareFigures {
             accepted: self.sums.accepted,
             accepted_difficulty: self.sums.accepted_difficulty,
-            rejected: self.sums.rejected.clone(),
+            rejected: self.rejects.by_reason().clone(),
+            stale: self.rejects.stale(),
+            low_difficulty: self.rejects.low_difficulty(),
+            errors: self.rejects.errors(),
             mistakes: self.sums.mistakes.clone(),
             vardiff_up: self.sums.vardiff_up,
             vardiff_down: self.sums.vardiff_down,
             best_difficulty: self.sums.best_difficulty,
-            hashrate: work * HASHES_PER_DIFFICULTY / window,
-            per_minute: in_minute.map(|(_, accepted, _)| *accepted as f64).sum(),
+            hashrate,
+            per_second: self.rate.per_second(second),
+            per_minute: self.rate.per_minute(second),
         }
     }
 
@@ -94,40 +162,72 @@ impl Ledger {
         self.shards.clone()
     }
 
-    /// Connected workers, by name.
-    pub fn workers(&self) -> Vec<WorkerFigures> {
-        let mut connected: Vec<_> =
-            self.sums.workers.iter().filter(|(_, sums)| sums.connections > 0).collect();
-        connected.sort_unstable_by_key(|(name, _)| *name);
-        connected.into_iter().map(|(name, sums)| worker_figures(name, sums)).collect()
+    pub fn best_shares(&self) -> &[BestShareRow] {
+        self.best_shares.list()
     }
 
-    fn forget_away_workers(&mut self) {
-        let workers = &mut self.sums.workers;
-        let away = workers.values().filter(|sums| sums.connections <= 0).count();
-        if away <= AWAY_WORKERS_MAX {
-            return;
+    /// The best shares, when they have changed since this was last asked.
+    pub fn take_best_shares(&mut self) -> Option<Vec<BestShareRow>> {
+        self.best_shares.take_change()
+    }
+
+    pub fn fading(&self, now_unix: u64) -> Fading {
+        Fading { now: now_unix, tau: self.tau }
+    }
+
+    /// Who is connected, in figures.
+    pub fn summary(&self, now_unix: u64) -> Summary {
+        let roster = self.roster.read();
+        let fading = self.fading(now_unix);
+        let hashrate = roster.connections().map(|(_, it)| it.hashrate(fading)).sum();
+        let mut connected: Vec<_> = roster.connected().collect();
+        let clients = connected.iter().filter_map(|(_, _, sequences)| {
+            let newest = sequences.last()?;
+            Some(&roster.connection(*newest)?.client_id)
+        });
+        let miner_types = miner_types(clients);
+        let workers = connected.len() as u64;
+        let by_work = |a: &WorkerSums, b: &WorkerSums| {
+            b.accepted_difficulty.total_cmp(&a.accepted_difficulty)
+        };
+        // The few that are listed, without ordering the many that are not.
+        if connected.len() > WORKERS_LISTED {
+            connected.select_nth_unstable_by(WORKERS_LISTED, |a, b| by_work(a.1, b.1));
+            connected.truncate(WORKERS_LISTED);
         }
-        let mut by_age: BTreeMap<(u64, Arc<str>), ()> = BTreeMap::new();
-        for (name, sums) in workers.iter().filter(|(_, sums)| sums.connections <= 0) {
-            by_age.insert((sums.last_share_at, Arc::clone(name)), ());
-        }
-        // Half of them at once, so that this is not done for every report.
-        for (_, name) in by_age.into_keys().take(away - AWAY_WORKERS_MAX / 2) {
-            workers.remove(&name);
-        }
+        connected.sort_unstable_by(|a, b| by_work(a.1, b.1).then_with(|| a.0.cmp(b.0)));
+        let listed = connected
+            .into_iter()
+            .map(|(name, sums, sequences)| {
+                let view = roster.view(name, sequences, fading);
+                worker_figures(name, sums, view.map_or(0.0, |view| view.hashrate))
+            })
+            .collect();
+        Summary { hashrate, workers, listed, miner_types }
     }
 }
 
-fn worker_figures(name: &str, sums: &WorkerSums) -> WorkerFigures {
+/// Everyone who is connected, at one moment.
+#[derive(Debug)]
+pub struct Summary {
+    /// Hashes per second: the sum of what each connection does, fading while it is silent.
+    pub hashrate: f64,
+    pub workers: u64,
+    /// The most accepted work first, at most [`WORKERS_LISTED`].
+    pub listed: Vec<WorkerFigures>,
+    pub miner_types: Vec<MinerType>,
+}
+
+fn worker_figures(name: &Arc<str>, sums: &WorkerSums, hashrate: f64) -> WorkerFigures {
     WorkerFigures {
-        name: name.to_owned(),
+        name: Arc::clone(name),
         connections: sums.connections.max(0).cast_unsigned(),
         accepted: sums.accepted,
         rejected: sums.rejected,
         accepted_difficulty: sums.accepted_difficulty,
         best_difficulty: sums.best_difficulty,
         difficulty: sums.difficulty,
+        hashrate,
         last_share_at: (sums.last_share_at > 0)
             .then(|| UNIX_EPOCH + Duration::from_secs(sums.last_share_at)),
     }
@@ -135,8 +235,13 @@ fn worker_figures(name: &str, sums: &WorkerSums) -> WorkerFigures {
 
 #[cfg(test)]
 mod tests {
+    use super::roster::tests::{NOW, look};
     use super::*;
     use gopool_shards::tally::Tally;
+
+    fn ledger(cores: &[usize]) -> Ledger {
+        Ledger::new(cores, Vec::new(), Duration::from_secs(450))
+    }
 
     fn report(shard: usize, fill: impl FnOnce(&mut Tally)) -> Report {
         let mut tally = Tally::default();
@@ -152,38 +257,75 @@ mod tests {
 
     #[test]
     fn reports_of_all_shards_add_up() {
-        let mut ledger = Ledger::new(&[1, 2]);
+        let mut ledger = ledger(&[1, 2]);
         let worker: Arc<str> = "w".into();
         for shard in 0..2 {
             let report = report(shard, |tally| {
                 let seat = tally.join(&worker);
                 tally.accept(Some(seat), 4.0, 5.0 + shard as f64, 100);
+                tally.offer_best(&worker, 5.0 + shard as f64, 100, &[9; 32]);
+                tally.looked(shard as u64 + 1, look("w", 100.0, NOW));
             });
-            ledger.add(report, 60 * SECOND);
+            let heard = ledger.add(report, 60 * SECOND);
+            assert_eq!(heard.best_of_workers, [(Arc::clone(&worker), 5.0 + shard as f64)]);
         }
-        let shares = ledger.shares(60 * SECOND);
+        let summary = ledger.summary(NOW);
+        assert_eq!((summary.hashrate, summary.workers), (200.0, 1));
+        assert_eq!((summary.listed[0].connections, summary.listed[0].hashrate), (2, 200.0));
+        assert_eq!(summary.miner_types[0].name, "cgminer");
+        let shares = ledger.shares(60 * SECOND, summary.hashrate);
         assert_eq!(
             (shares.accepted, shares.accepted_difficulty, shares.best_difficulty),
             (2, 8.0, 6.0)
         );
-        assert_eq!(shares.per_minute, 2.0);
-        assert_eq!(shares.hashrate, 8.0 * 4_294_967_296.0 / 60.0);
+        assert_eq!((shares.per_second, shares.per_minute), (2.0, 120.0), "of the one second seen");
         assert_eq!(ledger.connections().open, 4);
-        assert_eq!(ledger.workers()[0].connections, 2);
-        // Work that is past the window does not count as hashing any more.
-        assert_eq!(ledger.shares(1000 * SECOND).hashrate, 0.0);
-        assert_eq!(ledger.shares(1000 * SECOND).per_minute, 0.0);
+        assert_eq!(
+            ledger.best_shares().iter().map(|s| s.difficulty).collect::<Vec<_>>(),
+            [6.0, 5.0]
+        );
+        assert!(ledger.take_best_shares().is_some());
+        // Nobody has said anything for an hour.
+        assert_eq!(ledger.summary(NOW + 3600 * 2).hashrate, 0.0);
+        assert_eq!(ledger.shares(1000 * SECOND, 0.0).per_minute, 0.0);
+    }
+
+    #[test]
+    fn who_has_gone_is_not_counted_and_who_is_listed_has_worked_most() {
+        let mut ledger = ledger(&[0]);
+        let come = report(0, |tally| {
+            for number in 0..300_u32 {
+                let worker: Arc<str> = format!("w{number}").into();
+                let seat = tally.join(&worker);
+                tally.accept(Some(seat), f64::from(number), 1.0, 100);
+                tally.looked(number.into(), look(&worker, 1.0, NOW));
+            }
+        });
+        ledger.add(come, SECOND);
+        let summary = ledger.summary(NOW);
+        assert_eq!((summary.workers, summary.listed.len()), (300, WORKERS_LISTED));
+        assert_eq!((&*summary.listed[0].name, &*summary.listed[99].name), ("w299", "w200"));
+        let leave = report(0, |tally| {
+            for number in 0..300 {
+                tally.gone(number);
+            }
+        });
+        ledger.add(leave, 2 * SECOND);
+        let summary = ledger.summary(NOW);
+        assert_eq!((summary.workers, summary.hashrate), (0, 0.0));
+        assert!(summary.listed.is_empty() && summary.miner_types.is_empty());
     }
 
     #[test]
     fn workers_that_left_are_forgotten_before_they_are_too_many() {
-        let mut ledger = Ledger::new(&[0]);
+        let mut ledger = ledger(&[0]);
         let stays: Arc<str> = "stays".into();
         let stays = report(0, |tally| {
             tally.join(&stays);
+            tally.looked(1, look("stays", 1.0, NOW));
         });
         ledger.add(stays, SECOND);
-        for i in 0..5 * AWAY_WORKERS_MAX {
+        for i in 0..5000 {
             let name: Arc<str> = format!("w{i}").into();
             let report = report(0, |tally| {
                 let seat = tally.join(&name);
@@ -191,7 +333,7 @@ mod tests {
             });
             ledger.add(report, SECOND);
         }
-        assert!(ledger.sums.workers.len() <= AWAY_WORKERS_MAX + 1);
-        assert_eq!(ledger.workers().len(), 1);
+        assert!(ledger.roster.read().known() <= 1001);
+        assert_eq!(ledger.summary(NOW).workers, 1);
     }
 }

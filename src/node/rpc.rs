@@ -13,6 +13,7 @@ use ureq::Agent;
 use super::cookie::Auth;
 pub use super::exchange::NodeError;
 use super::exchange::{Endpoint, Params, endpoint_label, new_agent, read_result};
+use crate::rings::latency::Latency;
 use crate::snapshot::RpcFigures;
 
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(100);
@@ -28,14 +29,22 @@ pub struct Rpc {
     /// Has connections of its own, so that one is free when a block has been found.
     block_agent: Agent,
     label: String,
+    started: Instant,
     health: Mutex<Health>,
 }
+
+/// Errors that wait to be taken; a node that is away does not fill the memory.
+const ERRORS_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 struct Health {
     connected: bool,
     unhealthy: bool,
     figures: RpcFigures,
+    /// Of `getblocktemplate`, failures included, by the second after the start.
+    templates: Latency,
+    /// What has gone wrong since somebody last asked.
+    errors: Vec<String>,
 }
 
 impl Rpc {
@@ -50,6 +59,7 @@ impl Rpc {
             agent: new_agent(),
             block_agent: new_agent(),
             label,
+            started: Instant::now(),
             health: Mutex::new(health),
         }
     }
@@ -61,7 +71,16 @@ impl Rpc {
 
     pub fn figures(&self) -> RpcFigures {
         let health = self.health();
-        RpcFigures { healthy: health.connected && !health.unhealthy, ..health.figures.clone() }
+        RpcFigures {
+            healthy: health.connected && !health.unhealthy,
+            gbt_hour: health.templates.statistics(self.started.elapsed().as_secs()),
+            ..health.figures.clone()
+        }
+    }
+
+    /// What has gone wrong, or has changed, since this was last asked; the oldest first.
+    pub fn take_errors(&self) -> Vec<String> {
+        std::mem::take(&mut self.health().errors)
     }
 
     /// How often the node has been lost: what was known of it before may not hold any more.
@@ -175,8 +194,12 @@ impl Rpc {
     ) -> Result<T, NodeError> {
         let started = Instant::now();
         let result = self.endpoint.ask(agent, method, params, timeout, read);
+        let took = started.elapsed();
+        if method == "getblocktemplate" {
+            self.health().templates.add(self.started.elapsed().as_secs(), took);
+        }
         match &result {
-            Ok(_) => self.succeeded(method, Some(started.elapsed())),
+            Ok(_) => self.succeeded(method, Some(took)),
             Err(error) => self.failed(error),
         }
         result
@@ -190,6 +213,7 @@ impl Rpc {
             health.figures.reconnects += u64::from(was_connected);
             let event = if was_connected { "reconnected to node" } else { "connected to node" };
             info!(component = "rpc", remote = self.label, "{event}");
+            health.note(event.to_owned());
         }
         let Some(seconds) = took.map(|took| took.as_secs_f64()) else {
             return;
@@ -214,6 +238,7 @@ impl Rpc {
         let mut health = self.health();
         health.figures.errors += 1;
         health.figures.last_error = Some(error.to_string());
+        health.note(error.to_string());
         if error.is_connectivity_loss() && !std::mem::replace(&mut health.unhealthy, true) {
             health.figures.disconnects += 1;
             warn!(component = "rpc", remote = self.label, %error, "disconnected from node");
@@ -222,6 +247,15 @@ impl Rpc {
 
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().expect("no code panics while it holds this")
+    }
+}
+
+impl Health {
+    fn note(&mut self, text: String) {
+        if self.errors.len() == ERRORS_MAX {
+            self.errors.remove(0);
+        }
+        self.errors.push(text);
     }
 }
 

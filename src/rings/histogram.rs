@@ -21,13 +21,20 @@ pub struct Histogram {
 }
 
 /// What a histogram held at about one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramSnapshot {
     /// Upper bounds, and how many durations were that or less: Prometheus's `le` buckets
     /// without the last, `+Inf`, which is `count`.
     pub cumulative: [(Duration, u64); BOUNDS_COUNT],
     pub count: u64,
     pub sum: Duration,
+}
+
+impl Default for HistogramSnapshot {
+    /// Of nothing; its bounds are those of any other.
+    fn default() -> Self {
+        Histogram::new().snapshot()
+    }
 }
 
 impl Default for Histogram {

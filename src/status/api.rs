@@ -7,8 +7,13 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::format;
+use crate::backup::BackupFigures;
 use crate::privacy;
+use crate::rings::disconnects::DisconnectEvent;
+use crate::rings::events;
+use crate::rings::histogram::HistogramSnapshot;
 use crate::snapshot::{BlockFigures, FeedFigures, JobFigures, ProcessFigures, Snapshot};
+use crate::store::StoreFigures;
 
 /// Found blocks listed, newest first; polled often, so it stays as short as the overview's table.
 const FOUND_MAX: usize = 10;
@@ -29,9 +34,22 @@ pub struct Server {
     pub rpc_gbt_last_sec: f64,
     pub rpc_gbt_max_sec: f64,
     pub rpc_gbt_count: u64,
+    /// Of the last hour; 0 when there was no call.
+    pub rpc_gbt_min_1h_sec: f64,
+    pub rpc_gbt_avg_1h_sec: f64,
+    pub rpc_gbt_max_1h_sec: f64,
     pub rpc_submit_last_sec: f64,
     pub rpc_submit_max_sec: f64,
     pub rpc_submit_count: u64,
+    /// Why the database cannot be written, while it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounting_error: Option<String>,
+    pub database: Database,
+    pub backup: Backup,
+    /// Errors of the last hour, oldest first.
+    pub error_history: Vec<ErrorEvent>,
+    pub stratum_safeguard_disconnect_count: u64,
+    pub stratum_safeguard_disconnects: Vec<Disconnect>,
     pub job_feed: JobFeed,
     /// What miners work on; null until the node has given a first template.
     pub job: Option<Job>,
@@ -41,6 +59,107 @@ pub struct Server {
     pub shards: Vec<Shard>,
     #[serde(flatten)]
     pub process: Process,
+}
+
+/// How the writing of the state database goes.
+#[derive(Debug, Serialize)]
+pub struct Database {
+    /// Changes that are not on the disk yet.
+    pub waiting: u64,
+    pub transactions: u64,
+    pub transaction_p99_sec: f64,
+    pub failures: u64,
+    /// Bans that are in force and could not be kept for the next start.
+    pub bans_dropped: u64,
+    #[serde(skip)]
+    pub transaction_times: HistogramSnapshot,
+}
+
+impl Database {
+    fn new(store: &StoreFigures) -> Self {
+        let times = &store.transactions;
+        Self {
+            waiting: store.waiting,
+            transactions: times.count,
+            transaction_p99_sec: times.quantile(0.99).map_or(0.0, |time| time.as_secs_f64()),
+            failures: store.failures,
+            bans_dropped: store.bans_dropped,
+            transaction_times: times.clone(),
+        }
+    }
+}
+
+/// The local copies of the database.
+#[derive(Debug, Serialize)]
+pub struct Backup {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_attempt_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_copy_at: Option<String>,
+    /// `copied` or `unchanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Runs in a row that failed.
+    pub failures: u32,
+    #[serde(skip)]
+    pub last_copy_unix: Option<u64>,
+}
+
+impl Backup {
+    fn new(backup: &BackupFigures) -> Self {
+        let unix = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        Self {
+            last_attempt_at: time(backup.last_attempt),
+            last_copy_at: time(backup.last_copy),
+            outcome: backup.outcome,
+            error: public_error(backup.error.as_deref()),
+            failures: backup.failures,
+            last_copy_unix: backup.last_copy.and_then(unix).map(|since| since.as_secs()),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct ErrorEvent {
+    /// When it came last.
+    pub at: String,
+    /// `share`, `rpc`, `zmq`, `submitblock` or `pending_submit`.
+    pub r#type: &'static str,
+    pub message: String,
+    /// How often it came in a row.
+    pub count: u64,
+}
+
+impl ErrorEvent {
+    fn new(event: &events::ErrorEvent) -> Self {
+        Self {
+            at: format::rfc3339(event.at),
+            r#type: event.of.name(),
+            message: privacy::error_text(&event.message),
+            count: event.count,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct Disconnect {
+    pub at: String,
+    pub disconnected: u64,
+    pub reason: String,
+    pub detail: String,
+}
+
+impl Disconnect {
+    fn new(event: &DisconnectEvent) -> Self {
+        Self {
+            at: format::rfc3339(event.at),
+            disconnected: event.disconnected,
+            reason: event.reason.clone(),
+            detail: privacy::error_text(&event.detail),
+        }
+    }
 }
 
 /// Times are RFC 3339; an absent key means that there is no such thing yet.
@@ -155,6 +274,7 @@ pub struct Process {
 impl Server {
     pub fn new(snapshot: &Snapshot) -> Self {
         let rpc = &snapshot.rpc;
+        let hour = rpc.gbt_hour;
         Self {
             api_version: "1",
             build_version: snapshot.version,
@@ -169,9 +289,22 @@ impl Server {
             rpc_gbt_last_sec: finite(rpc.gbt_seconds_last),
             rpc_gbt_max_sec: finite(rpc.gbt_seconds_max),
             rpc_gbt_count: rpc.gbt_count,
+            rpc_gbt_min_1h_sec: hour.map_or(0.0, |hour| hour.min.as_secs_f64()),
+            rpc_gbt_avg_1h_sec: hour.map_or(0.0, |hour| hour.mean.as_secs_f64()),
+            rpc_gbt_max_1h_sec: hour.map_or(0.0, |hour| hour.max.as_secs_f64()),
             rpc_submit_last_sec: finite(rpc.submit_seconds_last),
             rpc_submit_max_sec: finite(rpc.submit_seconds_max),
             rpc_submit_count: rpc.submit_count,
+            accounting_error: public_error(snapshot.store.error.as_deref()),
+            database: Database::new(&snapshot.store),
+            backup: Backup::new(&snapshot.backup),
+            error_history: snapshot.error_events.iter().map(ErrorEvent::new).collect(),
+            stratum_safeguard_disconnect_count: snapshot.disconnects_count,
+            stratum_safeguard_disconnects: snapshot
+                .disconnects
+                .iter()
+                .map(Disconnect::new)
+                .collect(),
             job_feed: JobFeed::new(&snapshot.feed),
             job: snapshot.job.as_ref().map(Job::new),
             shares: Shares {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::rings::histogram::HistogramSnapshot;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -32,9 +34,13 @@ pub enum Kind {
     Gauge,
     Counter,
     Info,
+    /// Samples are [`Sample::bucket`]s, cumulative and in order, then [`Sample::part`]s.
+    Histogram,
 }
 
 pub struct Sample {
+    /// Of a histogram: `_bucket`, `_sum` or `_count`.
+    part: &'static str,
     pub labels: Vec<(&'static str, String)>,
     pub value: f64,
 }
@@ -42,7 +48,30 @@ pub struct Sample {
 impl Sample {
     /// With one label.
     pub fn new(label: &'static str, value: &str, count: f64) -> Self {
-        Self { labels: vec![(label, value.to_owned())], value: count }
+        Self::with(vec![(label, value.to_owned())], count)
+    }
+
+    pub fn with(labels: Vec<(&'static str, String)>, value: f64) -> Self {
+        Self { part: "", labels, value }
+    }
+
+    /// All samples of a histogram.
+    pub fn of_histogram(times: &HistogramSnapshot) -> Vec<Self> {
+        let bucket = |bound: String, count: u64| Self {
+            part: "_bucket",
+            labels: vec![("le", bound)],
+            value: count as f64,
+        };
+        let part = |part, value| Self { part, labels: Vec::new(), value };
+        let mut samples: Vec<Self> = times
+            .cumulative
+            .iter()
+            .map(|(bound, count)| bucket(format!("{:?}", bound.as_secs_f64()), *count))
+            .collect();
+        samples.push(bucket("+Inf".to_owned(), times.count));
+        samples.push(part("_sum", times.sum.as_secs_f64()));
+        samples.push(part("_count", times.count as f64));
+        samples
     }
 }
 
@@ -62,7 +91,7 @@ pub fn write(families: &[Family], format: Format) -> String {
 /// `_total`, an info metric has its own type, and the unit is stated.
 fn write_family(out: &mut String, family: &Family, format: Format) {
     let suffix = match family.kind {
-        Kind::Gauge => "",
+        Kind::Gauge | Kind::Histogram => "",
         Kind::Counter => "_total",
         Kind::Info => "_info",
     };
@@ -70,6 +99,7 @@ fn write_family(out: &mut String, family: &Family, format: Format) {
         (Format::OpenMetrics, Kind::Info) => ("", "info"),
         (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
         (Format::Text, Kind::Counter) => (suffix, "counter"),
+        (_, Kind::Histogram) => ("", "histogram"),
         (_, Kind::Gauge) | (Format::Text, Kind::Info) => (suffix, "gauge"),
     };
     let described = format!("{}{described_suffix}", family.name);
@@ -88,7 +118,8 @@ fn write_family(out: &mut String, family: &Family, format: Format) {
         if !labels.is_empty() {
             labels.push('}');
         }
-        line(out, format_args!("{}{suffix}{labels} {}", family.name, sample.value));
+        let part = sample.part;
+        line(out, format_args!("{}{suffix}{part}{labels} {}", family.name, sample.value));
     }
 }
 
@@ -110,7 +141,7 @@ mod tests {
             |kind, name, unit, samples| Family { kind, name, unit, help: "Text.", samples };
         let families = [
             family(Kind::Info, "a", "", vec![Sample::new("version", "1\"2", 1.0)]),
-            family(Kind::Counter, "b", "", vec![Sample { labels: Vec::new(), value: 7.0 }]),
+            family(Kind::Counter, "b", "", vec![Sample::with(Vec::new(), 7.0)]),
             family(Kind::Gauge, "c_seconds", "seconds", vec![Sample::new("x", "y", 0.5)]),
             family(Kind::Gauge, "d", "", Vec::new()),
         ];
@@ -129,6 +160,30 @@ mod tests {
              c_seconds{x=\"y\"} 0.5\n\
              # TYPE d gauge\n# HELP d Text.\n# EOF\n"
         );
+    }
+
+    #[test]
+    fn a_histogram_is_cumulative_and_ends_with_all() {
+        let times = crate::rings::histogram::Histogram::default();
+        times.record(std::time::Duration::from_millis(2));
+        times.record(std::time::Duration::from_secs(60));
+        let family = Family {
+            kind: Kind::Histogram,
+            name: "h_seconds",
+            unit: "seconds",
+            help: "Text.",
+            samples: Sample::of_histogram(&times.snapshot()),
+        };
+        let text = write(&[family], Format::Text);
+        assert!(text.starts_with("# TYPE h_seconds histogram\n# HELP h_seconds Text.\n"));
+        for line in [
+            "h_seconds_bucket{le=\"0.001\"} 0\n",
+            "h_seconds_bucket{le=\"0.0025\"} 1\n",
+            "h_seconds_bucket{le=\"10.0\"} 1\n",
+            "h_seconds_bucket{le=\"+Inf\"} 2\nh_seconds_sum 60.002\nh_seconds_count 2\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
     }
 
     #[test]

@@ -34,13 +34,13 @@ fn families(server: &Server) -> Vec<Family> {
         ..family(kind, name, "", help, Vec::new())
     };
     let info = Family {
-        samples: vec![Sample {
-            labels: vec![
+        samples: vec![Sample::with(
+            vec![
                 ("version", server.build_version.to_owned()),
                 ("network", server.network.to_owned()),
             ],
-            value: 1.0,
-        }],
+            1.0,
+        )],
         ..family(Kind::Info, "gopool_build", "", "The running build and its network.", Vec::new())
     };
 
@@ -106,6 +106,45 @@ fn families(server: &Server) -> Vec<Family> {
             blocks.errored as f64,
         ),
         gauge("gopool_blocks_pending", "", "Found blocks not settled yet.", blocks.pending as f64),
+        // The database.
+        gauge(
+            "gopool_database_waiting",
+            "",
+            "Changes that are not on the disk yet.",
+            server.database.waiting as f64,
+        ),
+        counter(
+            "gopool_database_failures",
+            "Transactions that failed; each try counts.",
+            server.database.failures as f64,
+        ),
+        counter(
+            "gopool_database_bans_dropped",
+            "Bans that are in force and could not be kept for the next start.",
+            server.database.bans_dropped as f64,
+        ),
+        Family {
+            samples: Sample::of_histogram(&server.database.transaction_times),
+            ..family(
+                Kind::Histogram,
+                "gopool_database_transaction_seconds",
+                "seconds",
+                "From the begin of a transaction until its commit was on the disk.",
+                Vec::new(),
+            )
+        },
+        maybe(
+            "gopool_backup_timestamp_seconds",
+            "seconds",
+            "When the database was last copied.",
+            server.backup.last_copy_unix.map(|unix| unix as f64),
+        ),
+        gauge(
+            "gopool_backup_failures",
+            "",
+            "Backups in a row that failed.",
+            f64::from(server.backup.failures),
+        ),
         // Miners.
         gauge("gopool_connections_open", "", "Open Stratum connections.", connections.open as f64),
         gauge(
@@ -312,7 +351,7 @@ fn family(
     help: &'static str,
     values: Vec<f64>,
 ) -> Family {
-    let samples = values.into_iter().map(|value| Sample { labels: Vec::new(), value }).collect();
+    let samples = values.into_iter().map(|value| Sample::with(Vec::new(), value)).collect();
     Family { kind, name, unit, help, samples }
 }
 
@@ -373,6 +412,11 @@ mod tests {
                 (Format::Text, "counter") => {
                     assert!(family.ends_with("_total"), "{family}");
                     family.clone()
+                }
+                (_, "histogram") => {
+                    let part = name.strip_prefix(&*family).expect("a part of it");
+                    assert!(["_bucket", "_sum", "_count"].contains(&part), "{name}");
+                    name.to_owned()
                 }
                 _ => family.clone(),
             };

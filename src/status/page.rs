@@ -100,7 +100,7 @@ impl Pages {
             notice => Notice::new(snapshot),
             addresses,
             fee => format::percent(snapshot.pool_fee_percent),
-            workers_left_out => snapshot.workers.len() - rows.len(),
+            workers_left_out => snapshot.workers_connected.saturating_sub(rows.len() as u64),
             workers => rows,
             as_of => format::rfc3339(snapshot.built_at),
             as_of_utc => format::utc(snapshot.built_at),
@@ -332,7 +332,7 @@ mod tests {
         let mut snapshot = sample::busy();
         snapshot.brand.name = "<script>alert(1)</script>".to_owned();
         let html = overview(&snapshot);
-        for text in ["<script>alert", "<b>", "hunter2", "10.0.0.7", &snapshot.workers[0].name] {
+        for text in ["<script>alert", "<b>", "hunter2", "10.0.0.7", &*snapshot.workers[0].name] {
             assert!(!html.contains(text), "{text}");
         }
         let pages = Pages::embedded(&Assets::new());
@@ -354,11 +354,12 @@ mod tests {
         let worker = snapshot.workers[0].clone();
         snapshot.workers = (0..250)
             .map(|n| WorkerFigures {
-                name: format!("rig-{n}"),
+                name: format!("rig-{n}").into(),
                 accepted_difficulty: f64::from(n),
                 ..worker.clone()
             })
             .collect();
+        snapshot.workers_connected = 250;
         let html = overview(&snapshot);
         assert!(html.contains(">rig-249<") && html.contains(">rig-150<"));
         assert!(!html.contains(">rig-149<") && html.contains("150 more"));

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::backup::BackupFigures;
+use crate::ledger::miner_types::MinerType;
+use crate::rings::disconnects::DisconnectEvent;
+use crate::rings::events::{ErrorEvents, EventType};
+use crate::rings::histogram::Histogram;
+use crate::rings::latency::LatencyStatistics;
 use crate::snapshot::*;
-use crate::store::BlockState;
+use crate::store::{BestShareRow, BlockState, StoreFigures};
 
 pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_889_302)
@@ -25,10 +31,19 @@ pub fn empty() -> Snapshot {
         connections: ConnectionFigures::default(),
         shards: Vec::new(),
         workers: Vec::new(),
+        workers_connected: 0,
+        miner_types: Vec::new(),
+        best_shares: Vec::new(),
         blocks: Vec::new(),
         blocks_accepted: 0,
         blocks_errored: 0,
         blocks_pending: 0,
+        store: StoreFigures::default(),
+        backup: BackupFigures::default(),
+        recent_hashrate: RecentHashrate::default(),
+        error_events: Vec::new(),
+        disconnects: Vec::new(),
+        disconnects_count: 0,
         process: ProcessFigures::default(),
     }
 }
@@ -53,6 +68,11 @@ pub fn busy() -> Snapshot {
         gbt_seconds_last: 0.0123,
         gbt_seconds_max: 0.2104,
         gbt_count: 9120,
+        gbt_hour: Some(LatencyStatistics {
+            min: Duration::from_micros(4_100),
+            mean: Duration::from_micros(11_900),
+            max: Duration::from_micros(82_000),
+        }),
         submit_seconds_last: 0.041,
         submit_seconds_max: 0.055,
         submit_count: 2,
@@ -90,8 +110,12 @@ pub fn busy() -> Snapshot {
         vardiff_down: 7,
         accepted_difficulty: 8.4113e13,
         rejected: [("low difficulty share", 41), ("stale job", 312), ("duplicate share", 5)].into(),
+        stale: 312,
+        low_difficulty: 41,
+        errors: 358,
         best_difficulty: 4.1204e12,
         hashrate: 1.3942e15,
+        per_second: 5.2067,
         per_minute: 312.4,
     };
     snapshot.connections = ConnectionFigures {
@@ -115,13 +139,14 @@ pub fn busy() -> Snapshot {
         .into_iter()
         .zip(1_u32..)
         .map(|(rig, n)| WorkerFigures {
-            name: format!("{wallet}.{rig}"),
+            name: format!("{wallet}.{rig}").into(),
             connections: u64::from(n),
             accepted: 41_233 * u64::from(n),
             rejected: 3 * u64::from(n),
             accepted_difficulty: 4.1e12 / f64::from(n),
             best_difficulty: 4.1204e12 / f64::from(n).powi(3),
             difficulty: 65_536.0 / f64::from(n),
+            hashrate: 2.8e14 / f64::from(n),
             last_share_at: (n != 5).then(|| ago(u64::from(n * n * n))),
         })
         .collect();
@@ -144,6 +169,40 @@ pub fn busy() -> Snapshot {
                 reason: String::new(),
             })
             .collect();
+    snapshot.workers_connected = snapshot.workers.len() as u64;
+    snapshot.miner_types = vec![MinerType {
+        name: "bitaxe".to_owned(),
+        workers: 5,
+        versions: vec![("BM1370/v2.6.5".to_owned(), 4), (String::new(), 1)],
+    }];
+    snapshot.best_shares = vec![BestShareRow {
+        worker: "bc1qw508...7kv8f3t4.garage".to_owned(),
+        difficulty: 4.1204e12,
+        at: 1_769_800_000,
+        hash: "...7d4e19c2b6f07d4e".to_owned(),
+    }];
+    let commits = Histogram::default();
+    commits.record(Duration::from_millis(3));
+    snapshot.store = StoreFigures { transactions: commits.snapshot(), ..StoreFigures::default() };
+    snapshot.backup = BackupFigures {
+        path: Some("/var/lib/gopool/state/workers.db.bak".into()),
+        last_attempt: Some(ago(600)),
+        last_copy: Some(ago(43_800)),
+        version: 812,
+        outcome: Some("unchanged"),
+        ..BackupFigures::default()
+    };
+    let mut events = ErrorEvents::default();
+    events.add(EventType::Share, ago(30), "stale job", 3);
+    events.add(EventType::Rpc, ago(20), "post http://pool:hunter2@10.0.0.7:8332/: reset", 1);
+    snapshot.error_events = events.recent(now());
+    snapshot.disconnects = vec![DisconnectEvent {
+        at: ago(90_000),
+        disconnected: 20,
+        reason: "node/job feed error".to_owned(),
+        detail: "connect to 10.0.0.7:8332 refused".to_owned(),
+    }];
+    snapshot.disconnects_count = 1;
     snapshot.blocks_accepted = 1;
     snapshot.blocks_errored = 1;
     snapshot.process = ProcessFigures {

@@ -45,6 +45,11 @@ impl HashrateSettings {
         let control_tau = quicker.max(Duration::from_secs_f64(enough));
         Self { ema_tau, control_tau, cumulative: false, recent_cumulative: false }
     }
+
+    /// What a displayed hashrate fades with while nothing comes.
+    pub fn ema_tau(&self) -> Duration {
+        self.ema_tau
+    }
 }
 
 /// What became of a submission.

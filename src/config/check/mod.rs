@@ -5,12 +5,16 @@ mod node;
 mod settings;
 mod work;
 
+use std::path::Path;
+use std::time::Duration;
+
 use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::reconnect::ReconnectRules;
 
 use super::files::{Files, Legacy};
 use super::problem::Problems;
 use super::{Config, View};
+use crate::backup::BackupSettings;
 use crate::cli::Flags;
 use crate::log::Levels;
 use crate::node::peers::PeerCleaning;
@@ -57,6 +61,10 @@ pub fn check(
             true => EndedBans::Delete,
             false => EndedBans::Keep,
         },
+        backup: backup(files, &flags.data_dir()),
+        history_flush_interval: Duration::from_secs(
+            files.hashrate.saved_worker_history_flush_interval_seconds.value.max(0).cast_unsigned(),
+        ),
         job_inputs: work.job_inputs,
         job_entropy: work.job_entropy,
         peer_cleaning: peer_cleaning(files),
@@ -73,6 +81,23 @@ pub fn check(
             files: Box::new(files.clone()),
         },
     })
+}
+
+/// Where copies of the database go, if anywhere (`state-and-services.md` §12.1, §12.2).
+fn backup(files: &Files, data_dir: &Path) -> BackupSettings {
+    let raw = &files.backups;
+    let snapshot = raw.snapshot_path.value.trim();
+    let is_wanted = raw.enabled.value || raw.keep_local_copy.value || !snapshot.is_empty();
+    let path = match snapshot {
+        "" => data_dir.join("state/workers.db.bak"),
+        // An absolute one replaces the folder.
+        path => data_dir.join(path),
+    };
+    BackupSettings {
+        path: is_wanted.then_some(path),
+        interval: Duration::from_secs(raw.interval_seconds.value.max(1).cast_unsigned()),
+        force_every_interval: raw.force_every_interval.value,
+    }
 }
 
 /// What is allowed and yet worth a word (`config.md` §2.5, §4).
@@ -99,6 +124,11 @@ fn warnings(files: &Files, flags: &Flags) -> Vec<String> {
     warn(
         !files.bans.clean_expired_on_startup.value,
         "bans.clean_expired_on_startup is false: bans that have ended are kept",
+    );
+    warn(
+        files.backups.enabled.value,
+        "backblaze_backup.enabled is true: copies are made on this machine, this version does not \
+         upload them",
     );
     warn(
         files.logging.net_debug.value && !files.logging.debug.value,

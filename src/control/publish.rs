@@ -1,0 +1,139 @@
+//! What the pool looks like, for those who look: made of what control owns.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Control, unix_now};
+use crate::config::Config;
+use crate::privacy;
+use crate::rings::events::EventType;
+use crate::snapshot::{BlockFigures, Brand, Snapshot};
+use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
+
+impl Control {
+    pub(super) fn on_block(&mut self, life: &BlockLife) {
+        let hash = &life.record.hash;
+        let known = self.found.iter_mut().find(|known| known.hash_hex == *hash);
+        let was_settled = known.as_ref().is_some_and(|known| known.state.is_settled());
+        if !was_settled {
+            self.blocks_accepted += u64::from(life.state == BlockState::Accepted);
+            self.blocks_errored += u64::from(life.state == BlockState::Rejected);
+        }
+        if !life.reason.is_empty() && !life.state.is_settled() || life.state == BlockState::Rejected
+        {
+            let of = match life.state {
+                BlockState::Rejected => EventType::SubmitBlock,
+                _ => EventType::PendingSubmit,
+            };
+            self.error_events.add(of, SystemTime::now(), &privacy::error_text(&life.reason), 1);
+        }
+        match known {
+            Some(known) => *known = block_figures(life),
+            None => self.found.insert(0, block_figures(life)),
+        }
+        // Those that are not settled stay, however many have been found since.
+        while self.found.len() > BLOCKS_SHOWN
+            && let Some(oldest) = self.found.iter().rposition(|block| block.state.is_settled())
+        {
+            self.found.remove(oldest);
+        }
+    }
+
+    pub(super) fn publish(&mut self) {
+        let elapsed = self.started.elapsed();
+        let now_unix = unix_now();
+        let summary = self.ledger.summary(now_unix);
+        let height = self.work.figures().map(|job| job.height.saturating_sub(1));
+        self.upkeep.turn(&mut self.ledger, summary.hashrate, height, now_unix);
+        for error in self.rpc.take_errors() {
+            self.note_error(EventType::Rpc, &error, 1);
+        }
+        let pending = self.found.iter().filter(|block| !block.state.is_settled()).count();
+        self.snapshots.store(Snapshot {
+            uptime: elapsed,
+            stratum_listeners: self.open_listeners.clone(),
+            rpc: self.rpc.figures(),
+            feed: self.feed.figures(),
+            job: self.work.figures(),
+            shares: self.ledger.shares(elapsed, summary.hashrate),
+            connections: self.ledger.connections(),
+            shards: self.ledger.shards(),
+            workers: summary.listed,
+            workers_connected: summary.workers,
+            miner_types: summary.miner_types,
+            best_shares: self.ledger.best_shares().to_vec(),
+            store: self.store.figures(),
+            backup: self.backups.lock().expect("no code panics while it holds this").clone(),
+            recent_hashrate: self.upkeep.recent_hashrate(now_unix),
+            error_events: self.error_events.recent(SystemTime::now()),
+            disconnects: self.disconnects.newest(),
+            disconnects_count: self.disconnects.count(),
+            blocks: self.found.clone(),
+            blocks_accepted: self.blocks_accepted,
+            blocks_errored: self.blocks_errored,
+            blocks_pending: pending as u64,
+            process: self.system.read(),
+            ..first_snapshot(&self.config)
+        });
+    }
+
+    /// Notes an error for the pages, without what the public must not read.
+    pub(super) fn note_error(&mut self, of: EventType, text: &str, count: u64) {
+        self.error_events.add(of, SystemTime::now(), &privacy::error_text(text), count);
+    }
+}
+
+/// What there is to show before anything has happened.
+pub fn first_snapshot(config: &Config) -> Snapshot {
+    Snapshot {
+        built_at: std::time::SystemTime::now(),
+        uptime: Duration::ZERO,
+        version: crate::build::VERSION,
+        network: config.network.name(),
+        brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
+        stratum_listeners: Vec::new(),
+        pool_fee_percent: config.job_inputs.payout.fee_percent,
+        rpc: Default::default(),
+        feed: Default::default(),
+        job: None,
+        shares: Default::default(),
+        connections: Default::default(),
+        shards: Vec::new(),
+        workers: Vec::new(),
+        workers_connected: 0,
+        miner_types: Vec::new(),
+        best_shares: Vec::new(),
+        blocks: Vec::new(),
+        blocks_accepted: 0,
+        blocks_errored: 0,
+        blocks_pending: 0,
+        store: Default::default(),
+        backup: Default::default(),
+        recent_hashrate: Default::default(),
+        error_events: Vec::new(),
+        disconnects: Vec::new(),
+        disconnects_count: 0,
+        process: Default::default(),
+    }
+}
+
+pub(super) fn block_figures(life: &BlockLife) -> BlockFigures {
+    let BlockLife { record, state, submitted_at, settled_at, confirmations, reason } = life;
+    let found_at =
+        record.timestamp.parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let time = |unix: u64| (unix > 0).then(|| UNIX_EPOCH + Duration::from_secs(unix));
+    BlockFigures {
+        height: record.height,
+        hash_hex: record.hash.clone(),
+        worker: record.worker.clone(),
+        found_at: found_at.into(),
+        share_difficulty: record.share_diff,
+        coinbase_value_sats: record.coinbase_value_sats,
+        pool_fee_sats: record.pool_fee_sats,
+        worker_payout_sats: record.worker_payout_sats,
+        state: *state,
+        confirmations: *confirmations,
+        submitted_at: time(*submitted_at),
+        settled_at: time(*settled_at),
+        reason: reason.clone(),
+    }
+}

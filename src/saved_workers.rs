@@ -1,0 +1,351 @@
+//! The workers that people have saved, and the best difficulty of each (`state-and-services.md`
+//! §8). Kept in memory as the database has it: pages read it without asking the disk, control looks
+//! a worker up for each share report.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::privacy;
+use crate::store::{
+    EditError, SAVED_PER_USER_MAX, Saved, SavedWorkerRow, StoreHandle, WORKER_NAME_BYTES_MAX,
+    worker_hash,
+};
+
+/// Why a worker was not saved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SaveError {
+    #[error("the worker's name is blank")]
+    Blank,
+    #[error("the worker's name has {found} bytes, at most {WORKER_NAME_BYTES_MAX} are allowed")]
+    TooLong { found: usize },
+    #[error("{SAVED_PER_USER_MAX} workers are saved already, which is as many as there may be")]
+    ListFull,
+    #[error("no such worker is saved")]
+    Unknown,
+    #[error(transparent)]
+    Store(#[from] EditError),
+}
+
+/// The list. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SavedWorkers {
+    store: StoreHandle,
+    list: Arc<Mutex<List>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    by_user: BTreeMap<String, Vec<SavedWorkerRow>>,
+    /// By worker hash: what a share must beat to be worth writing down.
+    best_so_far: HashMap<String, f64>,
+    /// Not handed to the writer yet.
+    raised: HashMap<String, f64>,
+}
+
+impl SavedWorkers {
+    pub fn new(stored: Vec<SavedWorkerRow>, store: StoreHandle) -> Self {
+        let mut list = List::default();
+        for row in stored {
+            list.by_user.entry(row.user_id.clone()).or_default().push(row);
+        }
+        list.track_all();
+        Self { store, list: Arc::new(Mutex::new(list)) }
+    }
+
+    /// Saves a worker; whether it was not saved before. Waits for the disk.
+    pub fn save(&self, user_id: &str, name: &str) -> Result<bool, SaveError> {
+        let (user_id, name) = (user_id.trim(), name.trim());
+        if user_id.is_empty() || name.is_empty() {
+            return Err(SaveError::Blank);
+        }
+        if name.len() > WORKER_NAME_BYTES_MAX {
+            return Err(SaveError::TooLong { found: name.len() });
+        }
+        let hash = worker_hash(name);
+        let display = match privacy::worker_name(name) {
+            display if !display.is_empty() => display,
+            _ => privacy::worker_name(&hash),
+        };
+        let saved = self.store.save_worker(user_id, &hash, &display)?;
+        let mut list = self.lock();
+        match saved {
+            Saved::ListFull => return Err(SaveError::ListFull),
+            Saved::Already => {
+                if let Some(row) = list.row(user_id, &hash) {
+                    row.display = display;
+                }
+            }
+            Saved::New => {
+                let row = SavedWorkerRow {
+                    user_id: user_id.to_owned(),
+                    worker_hash: hash.clone(),
+                    display,
+                    notify: true,
+                    best_difficulty: 0.0,
+                };
+                list.by_user.entry(user_id.to_owned()).or_default().push(row);
+                list.track(&hash);
+            }
+        }
+        list.order(user_id);
+        Ok(saved == Saved::New)
+    }
+
+    pub fn remove(&self, user_id: &str, hash: &str) -> Result<(), SaveError> {
+        if !self.store.remove_worker(user_id, hash)? {
+            return Err(SaveError::Unknown);
+        }
+        let mut list = self.lock();
+        if let Some(rows) = list.by_user.get_mut(user_id) {
+            rows.retain(|row| row.worker_hash != hash);
+        }
+        list.by_user.retain(|_, rows| !rows.is_empty());
+        list.track(hash);
+        Ok(())
+    }
+
+    pub fn set_notify(&self, user_id: &str, hash: &str, notify: bool) -> Result<(), SaveError> {
+        if !self.store.set_notify(user_id, hash, notify)? {
+            return Err(SaveError::Unknown);
+        }
+        if let Some(row) = self.lock().row(user_id, hash) {
+            row.notify = notify;
+        }
+        Ok(())
+    }
+
+    /// Removes everything of a user, the account included; the hashes of what was saved come back.
+    pub fn remove_user(&self, user_id: &str) -> Result<Vec<String>, SaveError> {
+        self.store.remove_user(user_id)?;
+        let mut list = self.lock();
+        let rows = list.by_user.remove(user_id).unwrap_or_default();
+        let hashes: Vec<String> = rows.into_iter().map(|row| row.worker_hash).collect();
+        for hash in &hashes {
+            list.track(hash);
+        }
+        Ok(hashes)
+    }
+
+    /// A user's workers, by display name ignoring case, with what has not been written yet.
+    pub fn list(&self, user_id: &str) -> Vec<SavedWorkerRow> {
+        let list = self.lock();
+        let rows = list.by_user.get(user_id).into_iter().flatten();
+        rows.map(|row| list.raised(row)).collect()
+    }
+
+    pub fn users(&self) -> Vec<String> {
+        self.lock().by_user.keys().cloned().collect()
+    }
+
+    /// Users who want to be told of a worker.
+    pub fn notified(&self, hash: &str) -> Vec<String> {
+        let list = self.lock();
+        let rows = list.by_user.values().flatten();
+        rows.filter(|row| row.notify && row.worker_hash == hash)
+            .map(|row| row.user_id.clone())
+            .collect()
+    }
+
+    /// Hashes of all workers that somebody has saved.
+    pub fn tracked(&self) -> Vec<String> {
+        self.lock().best_so_far.keys().cloned().collect()
+    }
+
+    /// Takes workers that have had shares accepted, by hash, and the best difficulty of each; those
+    /// that somebody has saved come back.
+    pub fn note<'a>(&self, shares: impl Iterator<Item = (&'a str, f64)>) -> Vec<(&'a str, f64)> {
+        let mut list = self.lock();
+        let mut tracked = Vec::new();
+        for (hash, difficulty) in shares {
+            let Some(best) = list.best_so_far.get_mut(hash) else { continue };
+            if difficulty > *best {
+                *best = difficulty;
+                let raised = list.raised.entry(hash.to_owned()).or_default();
+                *raised = raised.max(difficulty);
+            }
+            tracked.push((hash, difficulty));
+        }
+        tracked
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().best_so_far.is_empty()
+    }
+
+    /// Hands what has been raised to the writer.
+    pub fn flush(&self) {
+        let mut list = self.lock();
+        for (hash, difficulty) in std::mem::take(&mut list.raised) {
+            self.store.raise_best(&hash, difficulty);
+            for row in list.by_user.values_mut().flatten() {
+                if row.worker_hash == hash {
+                    row.best_difficulty = row.best_difficulty.max(difficulty);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().expect("no code panics while it holds this")
+    }
+}
+
+impl List {
+    fn row(&mut self, user_id: &str, hash: &str) -> Option<&mut SavedWorkerRow> {
+        self.by_user.get_mut(user_id)?.iter_mut().find(|row| row.worker_hash == hash)
+    }
+
+    fn order(&mut self, user_id: &str) {
+        if let Some(rows) = self.by_user.get_mut(user_id) {
+            rows.sort_by_key(|row| row.display.to_ascii_lowercase());
+        }
+    }
+
+    fn raised(&self, row: &SavedWorkerRow) -> SavedWorkerRow {
+        let raised = self.raised.get(&row.worker_hash).copied().unwrap_or(0.0);
+        SavedWorkerRow { best_difficulty: row.best_difficulty.max(raised), ..row.clone() }
+    }
+
+    fn track_all(&mut self) {
+        let hashes: Vec<String> =
+            self.by_user.values().flatten().map(|row| row.worker_hash.clone()).collect();
+        for hash in hashes {
+            self.track(&hash);
+        }
+    }
+
+    /// The least that anybody has for it: writing only raises rows, so whoever has saved it last
+    /// begins at 0 and catches up (FIX-23).
+    fn track(&mut self, hash: &str) {
+        let rows = self.by_user.values().flatten().filter(|row| row.worker_hash == hash);
+        match rows.map(|row| row.best_difficulty).reduce(f64::min) {
+            Some(least) => {
+                self.best_so_far.insert(hash.to_owned(), least);
+            }
+            None => {
+                self.best_so_far.remove(hash);
+                self.raised.remove(hash);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{EndedBans, StorePlan, open};
+
+    /// A list on a real database, which is closed and opened again by `again`.
+    struct Bench {
+        folder: tempfile::TempDir,
+        thread: std::thread::JoinHandle<()>,
+        saved: SavedWorkers,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self::in_folder(tempfile::tempdir().unwrap())
+        }
+
+        fn in_folder(folder: tempfile::TempDir) -> Self {
+            let plan = StorePlan {
+                data_dir: folder.path(),
+                ended_bans: EndedBans::Delete,
+                backup: folder.path().join("backup"),
+            };
+            let (writer, restored) = open(&plan).unwrap();
+            let (store, _, thread) = writer.spawn().unwrap();
+            Self { saved: SavedWorkers::new(restored.saved_workers, store), folder, thread }
+        }
+
+        fn again(self) -> Self {
+            let Self { folder, thread, saved } = self;
+            saved.flush();
+            drop(saved);
+            thread.join().unwrap();
+            Self::in_folder(folder)
+        }
+
+        fn share(&self, name: &str, difficulty: f64) {
+            self.saved.note([(&*worker_hash(name), difficulty)].into_iter());
+        }
+
+        fn best(&self, user: &str) -> f64 {
+            self.saved.list(user)[0].best_difficulty
+        }
+    }
+
+    #[test]
+    fn a_worker_is_saved_once_without_its_name_and_only_so_many() {
+        let bench = Bench::new();
+        let name = "bc1qexampleaddress00000000000000000000000000.workerA";
+        assert_eq!(bench.saved.save("user", &format!(" {name} ")), Ok(true));
+        assert_eq!(bench.saved.save("user", name), Ok(false));
+        let rows = bench.saved.list("user");
+        assert_eq!((rows.len(), &*rows[0].display), (1, "bc1qexam...00000000.workerA"));
+        assert_eq!(rows[0].worker_hash, worker_hash(name));
+        assert_eq!(bench.saved.save("user", " "), Err(SaveError::Blank));
+        assert_eq!(bench.saved.save(" ", "w"), Err(SaveError::Blank));
+        let long = "w".repeat(257);
+        assert_eq!(bench.saved.save("user", &long), Err(SaveError::TooLong { found: 257 }));
+        for number in 1..64 {
+            assert_eq!(bench.saved.save("user", &format!("w.{number}")), Ok(true));
+        }
+        assert_eq!(bench.saved.save("user", "one more"), Err(SaveError::ListFull));
+        assert_eq!(bench.saved.save("user", name), Ok(false), "though the list is full");
+        let bench = bench.again();
+        assert_eq!(bench.saved.list("user").len(), 64);
+    }
+
+    #[test]
+    fn the_list_is_ordered_by_what_is_shown() {
+        let bench = Bench::new();
+        for name in ["b", "A", "c"] {
+            bench.saved.save("user", name).unwrap();
+        }
+        let shown = |bench: &Bench| -> Vec<String> {
+            bench.saved.list("user").into_iter().map(|row| row.display).collect()
+        };
+        assert_eq!(shown(&bench), ["A", "b", "c"]);
+        assert_eq!(shown(&bench.again()), ["A", "b", "c"]);
+    }
+
+    #[test]
+    fn the_best_difficulty_counts_from_when_a_worker_is_saved() {
+        let bench = Bench::new();
+        bench.share("w", 100.0);
+        bench.saved.save("user", "w").unwrap();
+        assert_eq!(bench.best("user"), 0.0);
+        bench.share("w", 7.0);
+        bench.share("w", 5.0);
+        assert_eq!(bench.best("user"), 7.0, "before it is written");
+        let bench = bench.again();
+        assert_eq!(bench.best("user"), 7.0);
+        // Somebody else's record is no obstacle, and no gift.
+        bench.saved.save("other", "w").unwrap();
+        assert_eq!(bench.best("other"), 0.0);
+        bench.share("w", 3.0);
+        assert_eq!((bench.best("other"), bench.best("user")), (3.0, 7.0));
+        let bench = bench.again();
+        assert_eq!((bench.best("other"), bench.best("user")), (3.0, 7.0));
+    }
+
+    #[test]
+    fn who_removes_a_worker_or_goes_is_not_told_of_it() {
+        let bench = Bench::new();
+        for user in ["a", "b", "c"] {
+            bench.saved.save(user, "w").unwrap();
+        }
+        let hash = worker_hash("w");
+        bench.saved.set_notify("b", &hash, false).unwrap();
+        assert_eq!(bench.saved.notified(&hash), ["a", "c"]);
+        bench.saved.remove("a", &hash).unwrap();
+        assert_eq!(bench.saved.remove("a", &hash), Err(SaveError::Unknown));
+        assert_eq!(bench.saved.set_notify("a", &hash, true), Err(SaveError::Unknown));
+        assert_eq!(bench.saved.remove_user("c"), Ok(vec![hash.clone()]));
+        let bench = bench.again();
+        assert_eq!((bench.saved.notified(&hash), bench.saved.users()), (vec![], vec!["b".into()]));
+        bench.saved.remove("b", &hash).unwrap();
+        assert!(bench.saved.is_empty() && bench.saved.tracked().is_empty());
+    }
+}

@@ -27,6 +27,8 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub const FIRST_WORK_DELAY: Duration = Duration::from_millis(250);
 /// How often a shard hands its tally to control.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a shard looks whether it has a ban to report before that.
+pub const BAN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// After a difficulty change, shares for the previous difficulty are good for this long
 /// (`stratum.md` §6.8): they were in flight.
 pub const PREVIOUS_DIFFICULTY_GRACE: Duration = Duration::from_secs(60);

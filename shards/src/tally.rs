@@ -162,6 +162,10 @@ impl Tally {
         }
     }
 
+    pub fn has_bans(&self) -> bool {
+        !self.sums.bans.is_empty()
+    }
+
     pub fn observed(&mut self, observation: Observation) {
         if self.sums.observations.len() < OBSERVATIONS_PER_REPORT_MAX {
             self.sums.observations.push(observation);

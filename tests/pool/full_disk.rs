@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
 
-use crate::logs::{Prepared, on_a_disk};
+use crate::logs::{Prepared, Running, on_a_disk};
 use crate::node::{Chain, Node};
 use crate::poll::until_true;
 use crate::settings::MINER_ADDRESS;
@@ -29,9 +29,7 @@ fn a_database_without_room_is_waited_for_and_mining_is_not() {
     while filler.write_all(&[0; 4096]).is_ok() {}
     let hash = miner.mine_block();
     node.await_tip(&hash, DELIVERY_LIMIT);
-    until_true("the log says that the database takes nothing", RECOVERY_LIMIT, || {
-        pool.lines("pool").iter().any(|line| line.contains("write failed, trying again"))
-    });
+    until_true("the log says that the database takes nothing", RECOVERY_LIMIT, || said(&pool) > 0);
     // Miners go on, and blocks with them.
     let next = miner.mine_block();
     node.await_tip(&next, DELIVERY_LIMIT);
@@ -48,5 +46,15 @@ fn a_database_without_room_is_waited_for_and_mining_is_not() {
     until_true("both blocks are in the database", RECOVERY_LIMIT, || {
         is_on_disk(&hash) && is_on_disk(&next)
     });
+    // It was tried each second, and said once.
+    assert_eq!(said(&pool), 1);
+    until_true("the log says that it is over", RECOVERY_LIMIT, || {
+        pool.lines("pool").iter().any(|line| line.contains("the database is written again"))
+    });
     assert!(pool.stop().success());
+}
+
+fn said(pool: &Running) -> usize {
+    let lines = pool.lines("pool");
+    lines.iter().filter(|line| line.contains("the database cannot be written")).count()
 }

@@ -58,6 +58,10 @@ impl Prepared {
         Self { directory, command, stratum }
     }
 
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
     #[track_caller]
     pub fn start(mut self) -> Running {
         let process = Process::spawn(&mut self.command);

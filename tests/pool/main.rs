@@ -20,6 +20,7 @@
 //! | `tls_client` `tls`                            | the same in cipher                        |
 //! | `logs` `full_disk`                            | what is written down, and where           |
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
+//! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -50,7 +51,9 @@ mod first_run;
 mod foreign;
 mod freeze;
 mod full_disk;
+mod kills;
 mod logs;
+mod minutes;
 mod order;
 mod outage;
 mod peers;
@@ -60,6 +63,7 @@ mod reload;
 mod resume;
 mod shards;
 mod shutdown;
+mod state;
 mod status;
 mod supervise;
 mod tip;

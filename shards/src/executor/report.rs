@@ -1,4 +1,4 @@
-//! Hands the shard's tally to control once a second, and at the end.
+//! Hands the shard's tally to control once a second, sooner when somebody was banned, and at the end.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use glommio::timer::sleep;
 use tracing::debug;
 
-use crate::limits::REPORT_INTERVAL;
+use crate::limits::{BAN_REPORT_INTERVAL, REPORT_INTERVAL};
 use crate::link::{Gauges, Report, Sent};
 
 use super::Shard;
@@ -17,8 +17,15 @@ const LAST_WAIT_MAX: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(shard: Rc<Shard>) {
+    let mut handed_at = Instant::now();
     loop {
-        sleep(REPORT_INTERVAL).await;
+        sleep(BAN_REPORT_INTERVAL).await;
+        // A ban is to be on the disk soon: who is banned may wait for the pool to be killed.
+        let is_due = handed_at.elapsed() >= REPORT_INTERVAL || shard.tally.borrow().has_bans();
+        if !is_due {
+            continue;
+        }
+        handed_at = Instant::now();
         if let Handed::ControlGone = hand_in(&shard) {
             break;
         }

@@ -173,3 +173,19 @@ fn a_locked_database_is_waited_for_and_nothing_is_lost() {
     thread.join().unwrap();
     assert_eq!(opened(folder.path()).1.blocks.len(), 1);
 }
+
+#[test]
+fn a_connection_that_may_not_write_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
+    store.edit(|transaction| transaction.pragma_update(None, "query_only", "ON")).unwrap();
+    store.settle(found("aa"), Settled::Submitted, "");
+    soon("it is said", || store.figures().failures > 0);
+    soon("it works again", || {
+        let figures = store.figures();
+        figures.waiting == 0 && figures.error.is_none()
+    });
+    drop(store);
+    thread.join().unwrap();
+    assert_eq!(opened(folder.path()).1.blocks.len(), 1);
+}

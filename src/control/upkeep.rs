@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
@@ -31,6 +31,8 @@ pub(super) struct Upkeep {
     saved: SavedWorkers,
     codes: Arc<Mutex<Codes>>,
     minutes: Minutes,
+    /// Accepted and rejected shares, as last logged.
+    totals: (u64, u64),
     flush: Timer,
     code_cleaning: Timer,
     cleaning: Timer,
@@ -56,6 +58,7 @@ impl Upkeep {
             ended_bans,
             saved,
             codes,
+            totals: (0, 0),
             flush: Timer::new(FLUSH_INTERVAL, now_unix),
             code_cleaning: Timer::new(CODES_INTERVAL, now_unix),
             // At once: the last run may have ended long ago.
@@ -84,6 +87,7 @@ impl Upkeep {
         }
         if self.flush.is_due(now_unix) {
             self.saved.flush();
+            self.log_totals(ledger);
         }
         if self.code_cleaning.is_due(now_unix) {
             self.codes().expire(now_unix);
@@ -119,6 +123,15 @@ impl Upkeep {
         let count = self.bans.remove(worker);
         self.store.lift_ban(worker);
         info!(component = "stratum", worker, count, "ban lifted by an operator");
+    }
+
+    fn log_totals(&mut self, ledger: &Ledger) {
+        let totals = ledger.totals();
+        if totals != self.totals {
+            self.totals = totals;
+            let (accepted, rejected) = totals;
+            debug!(component = "stratum", accepted, rejected, "shares so far");
+        }
     }
 
     /// Writes what is in memory alone; returns when the history is on the disk.
@@ -167,7 +180,87 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
+    use gopool_shards::admission::source::Source;
+
     use super::*;
+    use crate::history::HistoryKeeper;
+    use crate::store::{BanRow, Restored, StorePlan, open};
+
+    const NOW: u64 = 1_700_000_000;
+
+    /// What the next run finds after `act` has been done in this one.
+    fn after(act: impl FnOnce(&mut Upkeep, &Bans)) -> Restored {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Keep,
+            backup: folder.path().join("backup"),
+        };
+        let (store, reader, thread) = open(&plan).unwrap().0.spawn().unwrap();
+        let bans = Arc::new(Bans::default());
+        let mut upkeep = Upkeep::new(
+            UpkeepPlan {
+                store: store.clone(),
+                bans: Arc::clone(&bans),
+                ended_bans: EndedBans::Delete,
+                saved: SavedWorkers::new(Vec::new(), store.clone()),
+                codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+                history: HistoryKeeper::open(&folder.path().join("state"), 1).unwrap(),
+            },
+            NOW,
+        );
+        act(&mut upkeep, &bans);
+        upkeep.finish(&mut ledger(), NOW);
+        drop((store, reader));
+        thread.join().unwrap();
+        open(&plan).unwrap().1
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(&[0], Vec::new(), Duration::from_secs(450))
+    }
+
+    #[test]
+    fn an_operators_ban_is_in_force_at_once_and_outlives_the_process_until_it_is_lifted() {
+        let source: Source = "10.0.0.7".parse().unwrap();
+        let restored = after(|upkeep, bans| {
+            upkeep.ban("w.1", NOW + 60, "admin ban");
+            assert!(bans.check("w.1", source, NOW).is_some());
+            upkeep.ban("w.2", NOW + 60, "admin ban");
+            upkeep.ban("W.2", NOW + 60, "admin ban");
+            upkeep.lift_ban("w.2");
+            assert!(bans.check("w.2", source, NOW).is_none());
+        });
+        let names: Vec<&str> =
+            restored.bans.iter().map(|BanRow { worker, .. }| &**worker).collect();
+        assert_eq!(names, ["W.2", "w.1"], "names that differ by case are different");
+    }
+
+    #[test]
+    fn bans_that_have_ended_are_deleted_hourly() {
+        let restored = after(|upkeep, bans| {
+            upkeep.turn(&mut ledger(), 0.0, None, NOW);
+            upkeep.ban("ends", NOW + 60, "");
+            upkeep.ban("stays", NOW + 36_000, "");
+            upkeep.turn(&mut ledger(), 0.0, None, NOW + 3599);
+            assert_eq!(bans.list().len(), 2);
+            upkeep.turn(&mut ledger(), 0.0, None, NOW + 3600);
+            assert_eq!(bans.list().len(), 1);
+        });
+        assert_eq!(restored.bans.len(), 1);
+    }
+
+    #[test]
+    fn codes_that_are_alive_when_the_pool_stops_are_there_for_the_next() {
+        let mut code = String::new();
+        let restored = after(|upkeep, _| {
+            let mut codes = upkeep.codes();
+            code = codes.create("user", NOW - 10).unwrap().code;
+            codes.create("late", NOW - 1000).unwrap();
+        });
+        assert_eq!(restored.codes.len(), 1);
+        assert_eq!(format!("ABCD-{}", restored.codes[0].code), code);
+    }
 
     #[test]
     fn a_timer_is_due_once_an_interval_and_when_the_clock_was_set_back() {

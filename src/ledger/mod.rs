@@ -158,6 +158,11 @@ impl Ledger {
         }
     }
 
+    /// Accepted and rejected shares.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.sums.accepted, self.rejects.total())
+    }
+
     pub fn shards(&self) -> Vec<ShardFigures> {
         self.shards.clone()
     }

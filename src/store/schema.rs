@@ -49,9 +49,12 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> rusqlite::Result<
     }
     // Before the index: an old database may have several rows without a hash for one user (FIX-2).
     normalise_saved_workers(&transaction)?;
+    // The second index is our own: best difficulties are written by worker alone, thousands at a
+    // time, and would read the whole table for each.
     transaction.execute_batch(
         "CREATE UNIQUE INDEX IF NOT EXISTS saved_workers_hash_idx
-             ON saved_workers (user_id, worker_hash)",
+             ON saved_workers (user_id, worker_hash);
+         CREATE INDEX IF NOT EXISTS saved_workers_worker_idx ON saved_workers (worker_hash);",
     )?;
     create_triggers(&transaction)?;
     adopt_blocks(&transaction)?;

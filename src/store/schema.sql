@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS backup_state (
 CREATE TABLE IF NOT EXISTS db_change_state (key TEXT PRIMARY KEY, version INTEGER NOT NULL);
 INSERT OR IGNORE INTO db_change_state (key, version) VALUES ('worker_db', 1);
 
--- Two tables of our own, which the reference leaves alone.
+-- What follows is our own; the reference leaves it alone.
 
 -- Where an automatic ban applies; a ban without a row here applies everywhere (FIX-9).
 CREATE TABLE IF NOT EXISTS ban_sources (

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The state database under a large pool: 4,095 saved workers, a backup every second, bans, blocks.
 
-    scripts/store-load.py [miners] [seconds]
+    scripts/store-load.py [miners] [seconds] [calm]
 
 Starts a pool and a stand-in node from target/release, has `gopool-flood mixed` mine, and says once a
 second's worth of looking is over how long transactions took and how many changes waited. Python's
-own library is all it needs. Figures: bench/records/store.md.
+own library is all it needs. With `calm` there is nothing for the database to do, for comparison. Figures:
+bench/records/store.md.
 """
 
 import hashlib
@@ -61,7 +62,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def prepare(folder, ports):
+def prepare(folder, ports, is_calm):
     config = os.path.join(folder, "config")
     os.makedirs(config)
     os.makedirs(os.path.join(folder, "state"))
@@ -89,6 +90,9 @@ zmq_rawblock_addr = ""
             file.write(text)
     with open(os.path.join(folder, ".cookie"), "w") as file:
         file.write("u:p")
+    if is_calm:
+        os.remove(os.path.join(config, "services.toml"))
+        return
     database = sqlite3.connect(os.path.join(folder, "state", "workers.db"))
     with open(os.path.join(ROOT, "src", "store", "schema.sql")) as file:
         database.executescript(file.read())
@@ -147,11 +151,13 @@ def check_backup(path, counts):
 def main():
     miners = int(sys.argv[1]) if len(sys.argv) > 1 else 19_000
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 120
+    is_calm = "calm" in sys.argv[3:]
     ports = {name: free_port() for name in ("pool", "status", "rpc", "zmq")}
     with tempfile.TemporaryDirectory() as folder:
-        prepare(folder, ports)
+        prepare(folder, ports, is_calm)
         node = subprocess.Popen(
-            [f"{BINARIES}/gopool-flood", "node", "--easy-blocks", "--tip-every", "30"]
+            [f"{BINARIES}/gopool-flood", "node", "--tip-every", "30"]
+            + ([] if is_calm else ["--easy-blocks"])
             + ["--rpc", f"127.0.0.1:{ports['rpc']}", "--zmq", f"127.0.0.1:{ports['zmq']}"]
             + ["--credentials", "u:p"],
             stdout=subprocess.DEVNULL,
@@ -160,14 +166,14 @@ def main():
             [f"{BINARIES}/gopool", "-data-dir", folder], cwd=folder, stdout=subprocess.DEVNULL
         )
         try:
-            watch(folder, ports, pool, miners, seconds)
+            watch(folder, ports, pool, miners, seconds, is_calm)
         finally:
             for process in (pool, node):
                 process.send_signal(signal.SIGTERM)
                 process.wait(60)
 
 
-def watch(folder, ports, pool, miners, seconds):
+def watch(folder, ports, pool, miners, seconds, is_calm):
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", ports["pool"]), 1).close()
@@ -189,12 +195,13 @@ def watch(folder, ports, pool, miners, seconds):
             get_banned(ports["pool"], number)
             number += 1
 
-    threading.Thread(target=ban, daemon=True).start()
+    if not is_calm:
+        threading.Thread(target=ban, daemon=True).start()
     waiting, counts, unsound = [], [], 0
     backup = f"{folder}/state/workers.db.bak"
     while flood.poll() is None:
         waiting.append(server(ports["status"])["database"]["waiting"])
-        if os.path.exists(backup):
+        if os.path.exists(backup) and not is_calm:
             unsound += not check_backup(backup, counts)
         time.sleep(1)
     is_over.set()
@@ -208,7 +215,7 @@ def watch(folder, ports, pool, miners, seconds):
     print("transactions", times["transactions"], "failures", times["failures"])
     print("transaction p99 ms", round(1000 * times["transaction_p99_sec"], 2))
     print("waiting: most", max(waiting), "median", sorted(waiting)[len(waiting) // 2])
-    print("backups looked at", len(counts), "unsound", unsound, "last (blocks, bans)", counts[-1])
+    print("backups looked at", len(counts), "unsound", unsound, "last (blocks, bans)", counts[-1:])
     print("errors", figures.get("accounting_error"), figures["backup"])
     for key, value in sorted(load.items()):
         if "answer" in key or "refused" in key or "ended" in key:

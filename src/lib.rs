@@ -23,6 +23,7 @@ pub mod supervise;
 pub mod backup;
 pub mod blocks;
 pub mod control;
+pub mod launch;
 pub mod ledger;
 pub mod node;
 pub mod profiles;
@@ -34,6 +35,7 @@ pub mod store;
 pub mod system;
 pub mod tls;
 
+pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::unbounded;
@@ -16,11 +16,13 @@ use tracing::{info, warn};
 use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
 use gopool::cli::Flags;
+use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
 use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examples};
-use gopool::control::{self, ControlPlan, Ended, ShardEnd, UpkeepPlan, first_snapshot};
+use gopool::control::{self, ControlPlan, Ended, UpkeepPlan, first_snapshot};
 use gopool::cores::Cores;
 use gopool::history::HistoryKeeper;
+use gopool::launch::{shared_state, start_shards};
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::peers;
@@ -32,19 +34,12 @@ use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{StatusPlan, StatusSwitch};
-use gopool::store::{BanRow, CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
+use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
-use gopool::{build, entropy, panic_log, profile, status, store};
-use gopool_shards::admission::Admission;
-use gopool_shards::admission::ban::Ban;
-use gopool_shards::admission::bans::Bans;
-use gopool_shards::admission::bucket::AcceptLimiter;
-use gopool_shards::admission::reconnect::ReconnectTracker;
-use gopool_shards::admission::violations::Violations;
-use gopool_shards::executor::{self, Port, ShardPlan, SharedState, bind_shared};
-use gopool_shards::link::{Uplink, downlink, uplink};
-use gopool_shards::session::directory::Directory;
+use gopool::{build, panic_log, profile, status, store};
+use gopool_shards::executor::{Port, bind_shared};
+use gopool_shards::link::uplink;
 use gopool_shards::work::address::Network;
 
 /// Tens of thousands of miners come and go; what they took must not stay.
@@ -414,10 +409,6 @@ fn restore_codes(config: &Config, rows: Vec<CodeRow>, store: &StoreHandle) -> Co
     codes
 }
 
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
 /// A disk that takes nothing must not keep the process from ending.
 fn join_within(thread: JoinHandle<()>, limit: Duration) {
     let deadline = Instant::now() + limit;
@@ -453,48 +444,4 @@ fn bind_stratum(
         }
     }
     Ok(ports)
-}
-
-/// What all shards share, with the bans of earlier runs.
-fn shared_state(config: &Config, started: Instant, bans: &[BanRow]) -> SharedState {
-    let list = Bans::default();
-    for BanRow { worker, until, reason, source } in bans {
-        list.insert(Ban::new(worker, *until, reason, *source));
-    }
-    let limiter = config.accept.rates().map(|rates| AcceptLimiter::new(rates, started.elapsed()));
-    SharedState {
-        directory: Arc::new(Directory::new(Some(entropy::bytes()))),
-        admission: Admission::default(),
-        limiter: limiter.map(Arc::new),
-        reconnects: ReconnectTracker::new(config.reconnects),
-        bans: Arc::new(list),
-        violations: Violations::new(),
-        started,
-    }
-}
-
-fn start_shards(
-    config: &Config,
-    cores: &Cores,
-    ports: Vec<Vec<Port>>,
-    shared: &SharedState,
-    up: Uplink,
-) -> io::Result<Vec<ShardEnd>> {
-    let settings = Arc::new(config.settings.clone());
-    let mut shards = Vec::new();
-    for (id, (core, ports)) in cores.shards.iter().zip(ports).enumerate() {
-        let (downlink, down) = downlink();
-        let plan = ShardPlan {
-            id,
-            core: *core,
-            ports,
-            settings: Arc::clone(&settings),
-            shared: shared.clone(),
-        };
-        let handle = executor::spawn(plan, down, up.clone())?;
-        shards.push(ShardEnd { downlink, handle });
-    }
-    // The shards' ends are all there are: when they have gone the other end notices.
-    drop(up);
-    Ok(shards)
 }

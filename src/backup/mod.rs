@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{debug, info, warn};
 
+use crate::clock::unix_now;
 use crate::store::{BackupMark, Reader, StoreHandle};
 use schedule::Schedule;
 
@@ -236,8 +237,4 @@ impl Service {
 
 fn time(unix: u64) -> Option<SystemTime> {
     (unix > 0).then(|| UNIX_EPOCH + Duration::from_secs(unix))
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use gopool_shards::admission::ban::Ban;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::store::{EndedBans, StorePlan, database_path, open};
@@ -91,6 +92,22 @@ fn bans_of(copy: &Path) -> i64 {
         .unwrap()
         .query_row("SELECT count(*) FROM bans", [], |row| row.get(0))
         .unwrap()
+}
+
+/// A hash of what stands in the first rows of `bans`, in all columns.
+fn content(database: &Path, rows: i64) -> String {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut hash = Sha256::new();
+    let mut statement = connection.prepare("SELECT * FROM bans ORDER BY worker LIMIT ?1").unwrap();
+    let columns = statement.column_count();
+    let mut rows = statement.query([rows]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        for column in 0..columns {
+            let value: rusqlite::types::Value = row.get(column).unwrap();
+            hash.update(format!("{value:?}\n"));
+        }
+    }
+    const_hex::encode(hash.finalize())
 }
 
 #[test]
@@ -184,9 +201,8 @@ fn a_copy_taken_under_load_is_the_database_of_one_moment() {
     let pool = Pool::start();
     let service = pool.service(false, false);
     wait_for(&service, "the first copy", |figures| figures.outcome.is_some());
-    // Pairs of bans: a copy that is consistent has both or neither.
     for number in 0..3000 {
-        pool.store.save_ban(&Ban::new(&format!("a{number}"), 0, "", None));
+        pool.store.save_ban(&Ban::new(&format!("w{number:04}"), 0, "", None));
     }
     let copy = pool.folder.path().join("copy.db");
     let version = pool.reader.copy_to(&copy).unwrap();
@@ -195,9 +211,15 @@ fn a_copy_taken_under_load_is_the_database_of_one_moment() {
     let counter: i64 =
         connection.query_row("SELECT version FROM db_change_state", [], |row| row.get(0)).unwrap();
     assert_eq!(counter.cast_unsigned(), version);
-    // Every counted change is a ban here, but for the row that the counter begins with.
-    assert_eq!(bans_of(&copy) + 1, counter);
-    assert_eq!(bans_of(&database_path(pool.folder.path())), 3000);
+    // Every counted change is a ban here, but for the row that the counter begins with; and bans are
+    // written in the order of their names. So the counter says what the database was then.
+    let moment = counter - 1;
+    assert!(moment < 3000, "the writer was done before the copy");
+    assert_eq!(bans_of(&copy), moment);
+    let database = database_path(pool.folder.path());
+    assert_eq!(bans_of(&database), 3000);
+    assert_eq!(content(&copy, moment), content(&database, moment));
+    assert_ne!(content(&copy, moment), content(&database, moment + 1));
     service.stop(Duration::from_secs(5));
     pool.stop();
 }

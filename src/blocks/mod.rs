@@ -18,7 +18,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use tracing::{error, info, warn};
@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use gopool_shards::link::Found;
 use gopool_shards::work::address::Network;
 
+use crate::clock::unix_now;
 use crate::node::rpc::Rpc;
 use crate::store::{BlockLife, BlockState, FoundBlock, PendingBlock, Settled, StoreHandle};
 pub use confirm::{Follower, Tips};
@@ -340,8 +341,4 @@ fn new_life(record: FoundBlock) -> BlockLife {
         confirmations: 0,
         reason: String::new(),
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

@@ -12,7 +12,7 @@ mod work;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
@@ -26,6 +26,7 @@ use gopool_shards::work::job::Job;
 
 use crate::backup::BackupFigures;
 use crate::blocks::{Blocks, Tips};
+use crate::clock::unix_now;
 use crate::command::Command;
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -455,8 +456,4 @@ impl Control {
 
 fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

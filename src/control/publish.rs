@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Control, unix_now};
+use super::Control;
+use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;

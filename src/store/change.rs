@@ -1,7 +1,5 @@
 //! One change of the database, and how it is written.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use gopool_shards::admission::ban::Ban;
 use rusqlite::{Transaction, params};
 
@@ -9,6 +7,7 @@ use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
 };
 use super::worker_hash;
+use crate::clock;
 
 /// What becomes of a block, step by step. None of these is ever dropped.
 #[derive(Clone, Debug)]
@@ -284,6 +283,6 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(super) fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64)
+fn unix_now() -> i64 {
+    signed(clock::unix_now())
 }

@@ -4,7 +4,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use tracing::info;
@@ -15,6 +14,7 @@ use super::file::DatabaseFile;
 use super::read::{self, Restored};
 use super::schema::{self, SCHEMA_VERSION};
 use super::writer::Writer;
+use crate::clock::unix_now;
 use crate::whole_file;
 
 /// What becomes of bans that are over when the pool starts.
@@ -172,8 +172,4 @@ fn keep_copy_before_upgrade(connection: &Connection, path: &Path) -> Result<(), 
     })?;
     info!(component = "db", copy = %copy.display(), "an older database, of which a copy is kept");
     Ok(())
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

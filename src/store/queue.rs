@@ -166,8 +166,6 @@ impl Waiting {
     fn take_group(&mut self) -> Vec<Change> {
         let blocks = self.blocks.len().min(GROUP_MAX);
         let mut group: Vec<Change> = self.blocks.drain(..blocks).map(Change::Block).collect();
-        // Before bans, so that one which has been made anew is not deleted again.
-        group.extend(self.ended_bans.take().map(|now| Change::DeleteEndedBans { now }));
         group.extend(self.best_shares.take().map(Change::BestShares));
         group.extend(self.codes.take().map(Change::Codes));
         let marks = std::mem::take(&mut self.marks).into_iter();
@@ -178,6 +176,10 @@ impl Waiting {
             && let Some((_, change)) = self.bans.pop_first()
         {
             group.push(change);
+        }
+        // Behind those that have ended while they waited.
+        if self.bans.is_empty() {
+            group.extend(self.ended_bans.take().map(|now| Change::DeleteEndedBans { now }));
         }
         let room = GROUP_MAX.saturating_sub(group.len());
         let names: Vec<String> = self.best_difficulties.keys().take(room).cloned().collect();

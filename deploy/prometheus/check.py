@@ -15,7 +15,14 @@ import sys
 import yaml
 
 # How the source describes a metric, and what the text formats append to its name.
-SUFFIXES = {"gauge": "", "maybe": "", "counter": "_total", "by_reason": "_total", "info": "_info"}
+SUFFIXES = {
+    "gauge": [""],
+    "maybe": [""],
+    "counter": ["_total"],
+    "by_reason": ["_total"],
+    "info": ["_info"],
+    "histogram": ["_bucket", "_sum", "_count"],
+}
 DESCRIPTION = re.compile(
     r'\b(?:(gauge|maybe|counter|by_reason)\(\s*|(?:by_shard|family)\(\s*Kind::(\w+),\s*)"(gopool_\w+)"'
 )
@@ -33,12 +40,16 @@ def fault(text):
 
 def metrics(path):
     source = open(path, encoding="utf-8").read().split("#[cfg(test)]")[0]
-    names = set()
+    names, understood = set(), set()
     for call, kind, name in DESCRIPTION.findall(source):
-        names.add(name + SUFFIXES[call or kind.lower()])
+        understood.add(name)
+        names.update(name + suffix for suffix in SUFFIXES[call or kind.lower()])
     described = len(re.findall(r'"gopool_\w+"', source))
-    if described != len(names) or not names:
-        fault(f"{path} has {described} names, of which {len(names)} were understood: mend this check")
+    if described != len(understood) or not names:
+        fault(
+            f"{path} has {described} names, of which {len(understood)} were understood:"
+            " mend this check"
+        )
     return names
 
 

@@ -23,6 +23,7 @@ use gopool::control::{self, ControlPlan, Ended, UpkeepPlan, first_snapshot};
 use gopool::cores::Cores;
 use gopool::history::HistoryKeeper;
 use gopool::launch::{shared_state, start_shards};
+use gopool::ledger::RosterReader;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::peers;
@@ -33,7 +34,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{StatusPlan, StatusSwitch};
+use gopool::status::{PeoplePlan, StatusPlan, StatusSwitch};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -222,7 +223,8 @@ fn run(
     })?;
     let (store, reader, store_thread) = writer.spawn()?;
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
-    let codes = restore_codes(&config, restored.codes, &store);
+    let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
+    let roster = RosterReader::default();
     let state = config.data_dir.join("state");
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
@@ -238,6 +240,15 @@ fn run(
                 core: cores.control,
                 templates: config.data_dir.join("templates"),
                 json: !flags.no_json,
+                people: Some(PeoplePlan {
+                    saved: saved.clone(),
+                    roster: roster.clone(),
+                    history: history.reader(),
+                    codes: Arc::clone(&codes),
+                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
+                    public_url: config.public_url.clone(),
+                    is_local: flags.saved_workers_local_noauth,
+                }),
             };
             start_status(plan, &switch)
         })
@@ -280,13 +291,14 @@ fn run(
         blocks,
         block_events,
         found: restored.blocks,
+        roster,
         best_shares: restored.best_shares,
         upkeep: UpkeepPlan {
             store: store.clone(),
             bans: Arc::clone(&shared.bans),
             ended_bans: config.ended_bans,
             saved,
-            codes: Arc::new(Mutex::new(codes)),
+            codes,
             history,
         },
         backups: backups.figures(),

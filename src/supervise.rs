@@ -3,7 +3,7 @@
 //! The pool is ready as soon as the loop turns, the pages are up and the shards wait, whether or not
 //! the node can be reached: a node may take days to sync, and systemd would end a start that takes
 //! longer than `TimeoutStartSec` only to begin again. What is missing stands in `STATUS=` instead,
-//! and `/healthz` answers 503 until miners can be served.
+//! and `/readyz` answers 503 until miners can be served.
 //!
 //! | told          | when                                                          |
 //! |---------------|---------------------------------------------------------------|

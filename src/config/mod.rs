@@ -53,6 +53,8 @@ pub struct Config {
     pub stratum_tls_listen: Option<SocketAddr>,
     pub status_listen: Option<SocketAddr>,
     pub status_tls_listen: Option<SocketAddr>,
+    /// Where browsers find the pages, when the pool is told.
+    pub public_url: Option<String>,
     pub brand_name: String,
     pub tagline: String,
     pub rpc_url: String,

@@ -29,8 +29,8 @@ use crate::blocks::{Blocks, Tips};
 use crate::clock::unix_now;
 use crate::command::Command;
 use crate::config::Config;
-use crate::ledger::Ledger;
 use crate::ledger::rejects::is_error;
+use crate::ledger::{Ledger, RosterReader};
 use crate::log::LevelControl;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::peers::PeerCleaning;
@@ -87,6 +87,8 @@ pub struct ControlPlan {
     pub block_events: Receiver<BlockLife>,
     /// Found in earlier runs, newest first.
     pub found: Vec<BlockLife>,
+    /// Who is connected, for those who read.
+    pub roster: RosterReader,
     /// Best shares of earlier runs.
     pub best_shares: Vec<BestShareRow>,
     pub store: StoreHandle,
@@ -151,7 +153,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         found: plan.found.iter().map(block_figures).collect(),
         blocks_accepted: 0,
         blocks_errored: 0,
-        ledger: Ledger::new(&plan.cores, plan.best_shares, tau),
+        ledger: Ledger::new(&plan.cores, plan.best_shares, plan.roster, tau),
         upkeep: Upkeep::new(plan.upkeep, unix_now()),
         backups: plan.backups,
         error_events: ErrorEvents::default(),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        Ledger::new(&[0], Vec::new(), Duration::from_secs(450))
+        Ledger::new(&[0], Vec::new(), Default::default(), Duration::from_secs(450))
     }
 
     #[test]

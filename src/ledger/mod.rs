@@ -64,7 +64,12 @@ pub struct Heard {
 
 impl Ledger {
     /// `cores` says where each shard runs; `best_shares` are those of earlier runs.
-    pub fn new(cores: &[usize], best_shares: Vec<BestShareRow>, tau: Duration) -> Self {
+    pub fn new(
+        cores: &[usize],
+        best_shares: Vec<BestShareRow>,
+        roster: RosterReader,
+        tau: Duration,
+    ) -> Self {
         let shard =
             |(id, core): (usize, &usize)| ShardFigures { id, core: *core, ..Default::default() };
         Self {
@@ -74,7 +79,7 @@ impl Ledger {
             gauges: vec![Gauges::default(); cores.len()],
             rate: ShareRate::default(),
             best_shares: BestShares::new(best_shares),
-            roster: RosterReader::default(),
+            roster,
             tau: tau.as_secs_f64(),
         }
     }
@@ -245,7 +250,7 @@ mod tests {
     use gopool_shards::tally::Tally;
 
     fn ledger(cores: &[usize]) -> Ledger {
-        Ledger::new(cores, Vec::new(), Duration::from_secs(450))
+        Ledger::new(cores, Vec::new(), RosterReader::default(), Duration::from_secs(450))
     }
 
     fn report(shard: usize, fill: impl FnOnce(&mut Tally)) -> Report {

@@ -383,7 +383,7 @@ impl Job {
 }
 
 impl Block {
-    fn new(block: &BlockFigures) -> Self {
+    pub fn new(block: &BlockFigures) -> Self {
         Self {
             height: block.height,
             hash: privacy::hash(&block.hash_hex),

@@ -158,6 +158,11 @@ pub fn rfc3339(time: SystemTime) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Of Unix seconds.
+pub fn rfc3339_unix(unix: u64) -> String {
+    rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(unix))
+}
+
 /// `2026-01-31 19:55:02 UTC`: times that people read.
 pub fn utc(time: SystemTime) -> String {
     timestamp(time).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()

@@ -1,5 +1,5 @@
 //! Is the pool giving out work that is worth something? The rule of `web.md` §1.11, as far as the
-//! snapshot tells: it decides the notice on the page, its status code and `/healthz`.
+//! snapshot tells: it decides the notice on the page, its status code and `/readyz`.
 
 use std::time::Duration;
 

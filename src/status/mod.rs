@@ -7,8 +7,11 @@
 //! http/connection → http/request → routes → site → page, api, metrics → http/response
 //! ```
 
+mod account;
 mod api;
 mod assets;
+pub mod auth;
+mod events;
 mod exposition;
 pub mod format;
 mod health;
@@ -36,16 +39,22 @@ use glommio::timer::sleep;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use tracing::{info, warn};
 
+use self::account::People;
+pub use self::account::PeoplePlan;
+use self::events::{Events, FIGURES_INTERVAL};
 use self::http::{Service, Stopping};
 use self::site::Site;
-use crate::snapshot::SnapshotCell;
+use crate::snapshot::{Snapshot, SnapshotCell};
 
-/// Open connections; more are closed at once. Each costs a few KiB while idle, 84 KiB at most.
-const CONNECTIONS_MAX: u32 = 1024;
+/// Open connections; more are closed at once. Each costs a few KiB while idle or listening to
+/// events, 84 KiB at most.
+const CONNECTIONS_MAX: u32 = 8192;
 /// For requests in flight when the server stops (`web.md` §1.1).
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the switch is looked at: a person who turns it does not notice this.
 const SWITCH_POLL: Duration = Duration::from_millis(50);
+/// How often it is looked whether there is a new snapshot to tell of.
+const EVENTS_POLL: Duration = Duration::from_millis(200);
 /// Before the next accept after one failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Between two log lines about connections turned away: a flood must not become a log.
@@ -86,6 +95,8 @@ pub struct StatusPlan {
     pub templates: PathBuf,
     /// Without it there is nothing under `/api/`.
     pub json: bool,
+    /// Who may sign in and what is kept of them; none when nobody can.
+    pub people: Option<PeoplePlan>,
 }
 
 /// Serves until it is stopped and for at most five seconds more. An error here means that the
@@ -123,8 +134,10 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 }
 
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
-    let StatusPlan { listener, snapshots, templates, json, .. } = plan;
-    let site = Rc::new(Site::new(snapshots, templates, json));
+    let StatusPlan { listener, snapshots, templates, json, people, .. } = plan;
+    let people = people.map(People::new);
+    let site = Rc::new(Site::new(snapshots.clone(), templates, json, people));
+    glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
     let answering = Rc::clone(&site);
     let service: Service = Rc::new(move |request| routes::answer(&answering, request));
     let open = Rc::new(Cell::new(0));
@@ -145,6 +158,25 @@ async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
         sleep(SWITCH_POLL).await;
     }
     info!(component = "status", kind = "stop", unfinished = open.get(), "status server stopped");
+}
+
+/// Looks at each new snapshot for those who listen to events.
+async fn tell(snapshots: SnapshotCell, events: Rc<Events>) {
+    let mut last: Option<Arc<Snapshot>> = None;
+    let mut figures_at = Instant::now();
+    loop {
+        let snapshot = snapshots.load();
+        let is_new = last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &snapshot));
+        let is_time = Instant::now() >= figures_at;
+        if is_new || is_time {
+            events.look(&snapshot, is_time);
+            last = Some(snapshot);
+        }
+        if is_time {
+            figures_at = Instant::now() + FIGURES_INTERVAL;
+        }
+        sleep(EVENTS_POLL).await;
+    }
 }
 
 /// One task per connection. Ends only by being cancelled.

@@ -1,19 +1,23 @@
 //! One table: which path gives what. Every route takes GET and HEAD; the connection leaves out
 //! the body of an answer to HEAD.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tracing::{debug, error};
 
+use super::account;
+use super::events::Listener;
 use super::exposition::Format;
 use super::format;
 use super::health::Health;
-use super::http::{Body, Method, Quality, Request, Response, Status, is_current, quality};
+use super::http::{Answer, Body, Method, Quality, Request, Response, Status, is_current, quality};
 use super::site::{Document, Rendered, Site};
 
 const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const EVENTS: &str = "/api/events";
 
 /// Pages may be shown again for this long while a newer one is fetched (`web.md` §1.5).
 const PAGE_FRESHNESS: &str = "public, max-age=5, stale-while-revalidate=5";
@@ -33,20 +37,40 @@ struct Route {
     answer: fn(&Site, &Request) -> Response,
 }
 
-const ROUTES: [Route; 4] = [
+const ROUTES: [Route; 5] = [
     Route { path: "/", answer: overview },
     Route { path: "/api/server", answer: server },
     Route { path: "/metrics", answer: metrics },
-    Route { path: "/healthz", answer: health },
+    Route { path: "/healthz", answer: alive },
+    Route { path: "/readyz", answer: ready },
 ];
 
 /// Answers any request; the only entrance.
-pub fn answer(site: &Site, request: &Request) -> Response {
+pub fn answer(site: &Site, request: &Request) -> Answer {
+    let has_json = site.has_json || !request.path.starts_with("/api/");
+    let response = match account::find(&request.path).filter(|_| has_json) {
+        Some(route) if !route.takes(request.method) => {
+            Response::plain(Status::MethodNotAllowed).with("Allow", route.allow())
+        }
+        Some(route) => match &site.people {
+            Some(people) => return route.answer(people, request),
+            None => not_found(site, request),
+        },
+        None if request.path == EVENTS && has_json => match request.method {
+            Method::Get | Method::Head => return events(site, request),
+            _ => Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD"),
+        },
+        None => public(site, request),
+    };
+    response.into()
+}
+
+fn public(site: &Site, request: &Request) -> Response {
     let has_json = site.has_json || !request.path.starts_with("/api/");
     let route = ROUTES.iter().find(|route| route.path == request.path && has_json);
     let response = match (route, site.assets.find(&request.path)) {
         (None, None) => not_found(site, request),
-        _ if request.method == Method::Other => {
+        _ if !matches!(request.method, Method::Get | Method::Head) => {
             Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD")
         }
         (Some(route), _) => (route.answer)(site, request),
@@ -61,6 +85,16 @@ pub fn answer(site: &Site, request: &Request) -> Response {
     };
     debug!(component = "status", path = request.path, kind = response.status.code(), "answered");
     response
+}
+
+/// A stream of what happens; a browser that comes back says in a field what it has seen last.
+fn events(site: &Site, request: &Request) -> Answer {
+    let head = Response::new(Status::Ok, "text/event-stream", Body::Endless)
+        .with("Cache-Control", "no-store")
+        // Proxies that gather would keep events for minutes.
+        .with("X-Accel-Buffering", "no");
+    let listener = Listener::new(Rc::clone(&site.events), request.header("last-event-id"));
+    Answer::Stream(head, Box::new(listener))
 }
 
 fn overview(site: &Site, request: &Request) -> Response {
@@ -120,11 +154,17 @@ fn metrics_response(newest: &Rendered, request: &Request, format: Format) -> Res
     fresh(request, response)
 }
 
-/// For load balancers and service managers: 200 while miners have work or are about to get it.
-fn health(site: &Site, _request: &Request) -> Response {
-    let (status, text) = match Health::of(&site.newest().snapshot) {
-        Health::Good => (Status::Ok, "ok"),
-        Health::Starting => (Status::Ok, "starting"),
+/// Whether the process answers: whoever restarts it looks here.
+fn alive(_: &Site, _: &Request) -> Response {
+    Response::new(Status::Ok, PLAIN, "ok\n".to_owned()).with("Cache-Control", "no-store")
+}
+
+/// Whether a miner that comes now would get fresh work: whoever sends miners here looks here.
+fn ready(site: &Site, _request: &Request) -> Response {
+    let newest = site.newest();
+    let (status, text) = match Health::of(&newest.snapshot) {
+        Health::Starting => (Status::Unavailable, "no job yet"),
+        Health::Good => (Status::Ok, "ready"),
         Health::Degraded(reason) => (Status::Unavailable, reason),
     };
     let response =
@@ -191,11 +231,18 @@ mod tests {
     use crate::status::sample;
 
     fn site(snapshot: Snapshot) -> Site {
-        Site::new(SnapshotCell::new(snapshot), Default::default(), true)
+        Site::new(SnapshotCell::new(snapshot), Default::default(), true, None)
+    }
+
+    fn ask(site: &Site, request: &Request) -> Response {
+        match answer(site, request) {
+            Answer::Now(response) => response,
+            _ => panic!("an answer at once"),
+        }
     }
 
     fn get(site: &Site, path: &str, headers: &[(&str, &str)]) -> Response {
-        answer(site, &Request::get(path, headers))
+        ask(site, &Request::get(path, headers))
     }
 
     fn body(response: &Response) -> &str {
@@ -265,16 +312,18 @@ mod tests {
     #[test]
     fn other_methods_are_told_what_is_allowed() {
         let site = site(sample::busy());
-        for path in ["/", "/api/server", "/metrics", "/healthz", "/robots.txt"] {
+        for path in
+            ["/", "/api/server", "/api/events", "/metrics", "/healthz", "/readyz", "/robots.txt"]
+        {
             let mut request = Request::get(path, &[]);
             request.method = Method::Other;
-            let response = answer(&site, &request);
+            let response = ask(&site, &request);
             assert_eq!(response.status, Status::MethodNotAllowed);
             assert_eq!(response.field("Allow"), Some("GET, HEAD"));
         }
         let mut request = Request::get("/nope", &[]);
         request.method = Method::Other;
-        assert_eq!(answer(&site, &request).status, Status::NotFound);
+        assert_eq!(ask(&site, &request).status, Status::NotFound);
     }
 
     #[test]
@@ -317,14 +366,20 @@ mod tests {
     #[test]
     fn a_pool_without_work_is_unavailable_after_its_grace() {
         let mut snapshot = sample::empty();
-        assert_eq!(get(&site(snapshot.clone()), "/healthz", &[]).status, Status::Ok);
+        let new = site(snapshot.clone());
+        assert_eq!(get(&new, "/", &[]).status, Status::Ok);
+        // Alive, and not ready: no miner would get work.
+        assert_eq!(get(&new, "/healthz", &[]).status, Status::Ok);
+        assert_eq!(body(&get(&new, "/readyz", &[])), "no job yet\n");
+        assert_eq!(get(&site(sample::busy()), "/readyz", &[]).status, Status::Ok);
         snapshot.uptime = Duration::from_secs(600);
         let site = site(snapshot);
-        for path in ["/", "/healthz"] {
+        assert_eq!(get(&site, "/healthz", &[]).status, Status::Ok);
+        for path in ["/", "/readyz"] {
             let response = get(&site, path, &[]);
             assert_eq!(response.status, Status::Unavailable);
             assert_eq!(response.field("Retry-After"), Some("10"));
         }
-        assert_eq!(body(&get(&site, "/healthz", &[])), "no job template available\n");
+        assert_eq!(body(&get(&site, "/readyz", &[])), "no job template available\n");
     }
 }

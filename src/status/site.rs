@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
+use super::account::People;
 use super::api::Server;
 use super::assets::Assets;
+use super::events::Events;
 use super::exposition::Format;
 use super::http::{Body, fingerprint};
 use super::metrics;
@@ -19,6 +21,9 @@ pub struct Site {
     pub assets: Assets,
     /// `-no-json` takes it away.
     pub has_json: bool,
+    pub events: Rc<Events>,
+    /// None in tests of what is public.
+    pub people: Option<People>,
     pages: RefCell<Rc<Pages>>,
     templates: PathBuf,
     snapshots: SnapshotCell,
@@ -28,14 +33,29 @@ pub struct Site {
 impl Site {
     /// `templates` is the folder of the operator's own pages; what is wrong with them is logged, and
     /// those of the binary are used.
-    pub fn new(snapshots: SnapshotCell, templates: PathBuf, has_json: bool) -> Self {
+    pub fn new(
+        snapshots: SnapshotCell,
+        templates: PathBuf,
+        has_json: bool,
+        people: Option<People>,
+    ) -> Self {
         let assets = Assets::new();
         let pages = Pages::load(&assets, &templates).unwrap_or_else(|error| {
             error!(component = "http", path = %templates.display(), %error, "pages not usable");
             Pages::embedded(&assets)
         });
         let pages = RefCell::new(Rc::new(pages));
-        Self { assets, has_json, pages, templates, snapshots, newest: RefCell::new(None) }
+        let events = Rc::new(Events::new(format!("{:x}", crate::clock::unix_now())));
+        Self {
+            assets,
+            has_json,
+            events,
+            people,
+            pages,
+            templates,
+            snapshots,
+            newest: RefCell::new(None),
+        }
     }
 
     pub fn pages(&self) -> Rc<Pages> {
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn everything_is_rendered_once_per_snapshot() {
         let cell = SnapshotCell::new(sample::empty());
-        let site = Site::new(cell.clone(), PathBuf::new(), true);
+        let site = Site::new(cell.clone(), PathBuf::new(), true, None);
         let first = site.newest();
         assert!(Rc::ptr_eq(&first, &site.newest()));
         let bytes = |document: Document| document.body.as_bytes().as_ptr();

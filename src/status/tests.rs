@@ -8,6 +8,7 @@ use super::*;
 struct Server {
     address: SocketAddr,
     switch: Arc<StatusSwitch>,
+    snapshots: SnapshotCell,
     templates: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,
 }
@@ -22,15 +23,17 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let switch = Arc::new(StatusSwitch::default());
         let templates = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotCell::new(sample::busy());
         let plan = StatusPlan {
             listener,
-            snapshots: SnapshotCell::new(sample::busy()),
+            snapshots: snapshots.clone(),
             core: None,
             templates: templates.path().to_owned(),
             json,
+            people: None,
         };
         let thread = spawn(plan, Arc::clone(&switch)).unwrap();
-        Self { address, switch, templates, thread: Some(thread) }
+        Self { address, switch, snapshots, templates, thread: Some(thread) }
     }
 
     fn connect(&self) -> TcpStream {
@@ -231,4 +234,60 @@ fn without_json_there_is_nothing_under_api() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(status_lines(&server.talk(&get("/api/server"))), ["HTTP/1.1 404 Not Found"]);
     assert_eq!(status_lines(&server.talk(&get("/metrics"))), ["HTTP/1.1 200 OK"]);
+}
+
+/// Reads until the text is there.
+fn hear(stream: &mut TcpStream, text: &str) -> String {
+    let mut heard = Vec::new();
+    let mut scratch = [0; 4096];
+    loop {
+        let count = stream.read(&mut scratch).unwrap();
+        assert_ne!(count, 0, "closed before {text:?}: {}", String::from_utf8_lossy(&heard));
+        heard.extend_from_slice(&scratch[..count]);
+        if String::from_utf8_lossy(&heard).contains(text) {
+            return String::from_utf8(heard).unwrap();
+        }
+    }
+}
+
+#[test]
+fn events_are_pushed_until_the_server_stops() {
+    let mut server = Server::start();
+    let mut stream = server.connect();
+    stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let begun = hear(&mut stream, "event: figures");
+    assert!(begun.starts_with("HTTP/1.1 200 OK\r\n"), "{begun}");
+    assert!(begun.contains("\r\nContent-Type: text/event-stream\r\n"));
+    assert!(!begun.contains("Content-Length"), "it has no end");
+    assert!(begun.contains("retry: 3000\n\nevent: tip\n"), "{begun}");
+    server.snapshots.store(sample::busy());
+    hear(&mut stream, "event: figures");
+    server.stop();
+    read_to_end(stream);
+}
+
+#[test]
+fn thousands_may_listen() {
+    const LISTENERS: usize = 2000;
+    let mut server = Server::start();
+    let mut first = server.connect();
+    first.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    hear(&mut first, "event: figures");
+    let mut streams: Vec<TcpStream> = (0..LISTENERS)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    for stream in &mut streams {
+        hear(stream, "event: figures");
+    }
+    let started = Instant::now();
+    server.snapshots.store(sample::busy());
+    for stream in &mut streams {
+        hear(stream, "event: figures");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(server.stop() < Duration::from_secs(5), "listeners do not hold up the end");
 }

@@ -40,7 +40,7 @@ pub fn check(
     let zmq = node::zmq(&files.node, problems);
     let work = work::work(files, network, drawn_entropy, problems);
     let settings = settings::settings(files, flags, problems);
-    node::public_url(&files.server.status_public_url, problems);
+    let public_url = node::public_url(&files.server.status_public_url, problems);
     let (listeners, work) = (listeners?, work?);
     Some(Config {
         network,
@@ -49,6 +49,7 @@ pub fn check(
         stratum_tls_listen: listeners.stratum_tls,
         status_listen: listeners.status,
         status_tls_listen: listeners.status_tls,
+        public_url,
         brand_name: files.branding.status_brand_name.value.clone(),
         tagline: files.branding.status_tagline.value.clone(),
         rpc_url: rpc_url?,

@@ -11,6 +11,7 @@ use glommio::sync::Semaphore;
 use glommio::timer::{sleep, timeout};
 use tracing::debug;
 
+use super::answer::{Answer, Chunks};
 use super::request::{Method, Request, RequestReader};
 use super::response::{Response, Status};
 use crate::status::format;
@@ -32,7 +33,7 @@ const LINGER_BYTES_MAX: usize = 128 * 1024;
 const READ_BYTES: usize = 4 * 1024;
 
 /// What answers requests; given from outside, so that nothing here knows a route.
-pub type Service = Rc<dyn Fn(&Request) -> Response>;
+pub type Service = Rc<dyn Fn(&Request) -> Answer>;
 
 /// Tells connections that the server is stopping: idle ones close, busy ones finish and close.
 pub struct Stopping(Semaphore);
@@ -110,9 +111,18 @@ async fn converse(
             }
         };
         is_first = false;
-        let response = service(&request);
+        let is_head = request.method == Method::Head;
+        let response = match service(&request) {
+            Answer::Now(response) => response,
+            Answer::Later(response) => response.await,
+            Answer::Stream(head, _) if is_head => head,
+            Answer::Stream(head, chunks) => {
+                send(stream, &head, false, false).await?;
+                return pour(stream, chunks, stop).await;
+            }
+        };
         let keep_alive = request.keep_alive && !stop.has_begun();
-        send(stream, &response, request.method == Method::Head, keep_alive).await?;
+        send(stream, &response, is_head, keep_alive).await?;
         if !keep_alive {
             return Ok(());
         }
@@ -169,6 +179,32 @@ async fn next_request(
         if !is_due {
             is_due = true;
             begun_at = Instant::now();
+        }
+    }
+}
+
+/// Writes what comes until the client goes or the server stops. A client that does not read is let go
+/// with the first chunk that takes too long.
+async fn pour(
+    stream: &mut TcpStream,
+    mut chunks: Box<dyn Chunks>,
+    stop: &Stopping,
+) -> io::Result<()> {
+    loop {
+        let next = async { Some(chunks.next().await) };
+        let gone = async {
+            let mut scratch = [0; 64];
+            // What a listener says is not listened to.
+            while !matches!(stream.read(&mut scratch).await, Ok(0) | Err(_)) {}
+            None
+        };
+        let stopped = async {
+            stop.begun().await;
+            None
+        };
+        let Some(chunks) = future::or(next, future::or(stopped, gone)).await else { return Ok(()) };
+        for chunk in chunks {
+            write(stream, &[&chunk]).await?;
         }
     }
 }

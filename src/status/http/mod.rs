@@ -2,12 +2,14 @@
 //! writer, and the one file that touches a socket. What to answer is decided by `routes`.
 
 mod accept;
+mod answer;
 mod connection;
 mod etag;
 mod request;
 mod response;
 
 pub use accept::{Quality, quality};
+pub use answer::{Answer, Chunks};
 pub use connection::{Service, Stopping, serve};
 pub use etag::{fingerprint, is_current};
 pub use request::{Method, Request};

@@ -20,7 +20,8 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 pub enum Method {
     Get,
     Head,
-    /// Only ever refused with 405: no route takes it yet.
+    Post,
+    /// Only ever refused with 405.
     Other,
 }
 
@@ -31,6 +32,8 @@ pub struct Request {
     pub path: String,
     /// What followed the `?`; empty without one.
     pub query: String,
+    /// It came over TLS, here or at a proxy that is trusted.
+    pub is_https: bool,
     /// The client wants to send another request on this connection.
     pub keep_alive: bool,
     pub body: Vec<u8>,
@@ -213,10 +216,12 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Status> {
         method: match method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
+            "POST" => Method::Post,
             _ => Method::Other,
         },
         path: path.to_owned(),
         query: query.to_owned(),
+        is_https: false,
         keep_alive,
         body: Vec::new(),
         headers: headers.collect(),
@@ -311,7 +316,7 @@ mod tests {
         let request = &read_all(input, 7).unwrap()[0];
         assert_eq!(
             (request.method, &*request.path, &*request.query),
-            (Method::Other, "/b", "x=1?y")
+            (Method::Post, "/b", "x=1?y")
         );
         assert_eq!((request.header("x-odd"), request.header("nope")), (Some("a b"), None));
         assert_eq!((&*request.body, request.keep_alive), (&b"hello"[..], true));

@@ -17,13 +17,17 @@ const SECURITY_FIELDS: &str = concat!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Ok,
+    SeeOther,
     NotModified,
     BadRequest,
+    Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
     LengthRequired,
     ContentTooLarge,
+    TooManyRequests,
     HeadTooLarge,
     InternalError,
     Unavailable,
@@ -43,7 +47,11 @@ impl Status {
         match self {
             Self::Ok => (200, "OK"),
             Self::NotModified => (304, "Not Modified"),
+            Self::SeeOther => (303, "See Other"),
             Self::BadRequest => (400, "Bad Request"),
+            Self::Unauthorized => (401, "Unauthorized"),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::TooManyRequests => (429, "Too Many Requests"),
             Self::NotFound => (404, "Not Found"),
             Self::MethodNotAllowed => (405, "Method Not Allowed"),
             Self::RequestTimeout => (408, "Request Timeout"),
@@ -62,6 +70,8 @@ impl Status {
 pub enum Body {
     Static(&'static [u8]),
     Shared(Rc<[u8]>),
+    /// It follows the head, and ends with the connection.
+    Endless,
 }
 
 impl Body {
@@ -69,6 +79,7 @@ impl Body {
         match self {
             Self::Static(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            Self::Endless => b"",
         }
     }
 }
@@ -130,7 +141,7 @@ impl Response {
             line(&[name, ": ", value, "\r\n"]);
         }
         // A 304 has no body by definition; a length would describe the one it stands for.
-        if self.status != Status::NotModified {
+        if self.status != Status::NotModified && !matches!(self.body, Body::Endless) {
             line(&["Content-Length: ", &self.body.as_bytes().len().to_string(), "\r\n"]);
         }
         line(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n"]);

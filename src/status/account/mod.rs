@@ -1,0 +1,68 @@
+//! What signed-in people ask for and change: their saved workers, the history of these, their codes
+//! (`web.md` §2.3, §3.9 to §3.14).
+
+mod forms;
+mod list;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+pub use forms::Fields;
+pub use list::SavedList;
+pub use routes::find;
+
+use super::auth::{Identify, LocalMode, Nobody};
+use crate::codes::Codes;
+use crate::history::HistoryReader;
+use crate::ledger::RosterReader;
+use crate::saved_workers::SavedWorkers;
+
+/// What the status server is given to know people and their workers by.
+pub struct PeoplePlan {
+    pub saved: SavedWorkers,
+    pub roster: RosterReader,
+    pub history: HistoryReader,
+    pub codes: Arc<Mutex<Codes>>,
+    /// Seconds, `hashrate_ema_tau_seconds`.
+    pub hashrate_tau: f64,
+    /// `status_public_url`, when it is set.
+    pub public_url: Option<String>,
+    /// `-saved-workers-local-noauth`.
+    pub is_local: bool,
+}
+
+/// What is known of people and their workers, for the status server.
+#[derive(Clone)]
+pub struct People {
+    pub saved: SavedWorkers,
+    pub roster: RosterReader,
+    pub history: HistoryReader,
+    pub codes: Arc<Mutex<Codes>>,
+    /// Seconds, `hashrate_ema_tau_seconds`.
+    pub hashrate_tau: f64,
+    pub identify: Rc<dyn Identify>,
+    /// `status_public_url`, when it is set.
+    pub public_url: Option<String>,
+    /// Codes are made for those who can use them.
+    pub has_discord: bool,
+}
+
+impl People {
+    pub fn new(plan: PeoplePlan) -> Self {
+        let identify: Rc<dyn Identify> =
+            if plan.is_local { Rc::new(LocalMode) } else { Rc::new(Nobody) };
+        Self {
+            saved: plan.saved,
+            roster: plan.roster,
+            history: plan.history,
+            codes: plan.codes,
+            hashrate_tau: plan.hashrate_tau,
+            identify,
+            public_url: plan.public_url,
+            has_discord: false,
+        }
+    }
+}

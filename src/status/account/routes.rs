@@ -1,0 +1,274 @@
+//! The signed-in routes, one function each.
+
+use serde::Serialize;
+
+use super::super::auth::refuse_foreign;
+use super::super::format;
+use super::super::http::{Answer, Method, Request, Response, Status};
+use super::{Fields, People, SavedList};
+use crate::clock::unix_now;
+use crate::history::{CompactSeries, POOL_KEY, Resolution};
+use crate::saved_workers::SaveError;
+
+const JSON: &str = "application/json";
+const DASHBOARD: &str = "/saved-workers";
+const LOOKUP: &str = "/worker";
+/// Series in one answer: a user's list, and the pool.
+const SERIES_MAX: usize = 65;
+
+/// A route and what it wants.
+pub struct AccountRoute {
+    path: &'static str,
+    pub method: Method,
+    answer: fn(&People, &str, &Request) -> Answer,
+}
+
+const ROUTES: [AccountRoute; 8] = [
+    AccountRoute { path: "/api/saved-workers", method: Method::Get, answer: list },
+    AccountRoute { path: "/api/saved-workers/history", method: Method::Get, answer: history },
+    AccountRoute {
+        path: "/api/saved-workers/notify-enabled",
+        method: Method::Post,
+        answer: notify_enabled,
+    },
+    AccountRoute {
+        path: "/api/discord/notify-enabled",
+        method: Method::Post,
+        answer: discord_enabled,
+    },
+    AccountRoute {
+        path: "/api/saved-workers/one-time-code",
+        method: Method::Post,
+        answer: one_time_code,
+    },
+    AccountRoute {
+        path: "/api/saved-workers/one-time-code/clear",
+        method: Method::Post,
+        answer: clear_code,
+    },
+    AccountRoute { path: "/worker/save", method: Method::Post, answer: save },
+    AccountRoute { path: "/worker/remove", method: Method::Post, answer: remove },
+];
+
+pub fn find(path: &str) -> Option<&'static AccountRoute> {
+    ROUTES.iter().find(|route| route.path == path)
+}
+
+impl AccountRoute {
+    pub fn takes(&self, method: Method) -> bool {
+        method == self.method || self.method == Method::Get && method == Method::Head
+    }
+
+    /// The methods to name with a 405.
+    pub fn allow(&self) -> &'static str {
+        if self.method == Method::Get { "GET, HEAD" } else { "POST" }
+    }
+
+    /// Who is not signed in learns nothing, and who is changes something only from our own pages.
+    pub fn answer(&self, people: &People, request: &Request) -> Answer {
+        let Some(user) = people.identify.user_of(request) else {
+            return Response::plain(Status::Unauthorized).into();
+        };
+        if self.method == Method::Post {
+            let public_url = people.public_url.as_deref();
+            if let Err(refused) = refuse_foreign(request, public_url, request.is_https) {
+                return refused.into();
+            }
+        }
+        (self.answer)(people, &user, request)
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => Response::new(Status::Ok, JSON, text).with("Cache-Control", "no-store"),
+        Err(_) => Response::plain(Status::InternalError),
+    }
+}
+
+/// A wish that cannot be granted, in words.
+fn refused(status: Status, words: &str) -> Response {
+    Response::new(status, "text/plain; charset=utf-8", format!("{words}\n"))
+        .with("Cache-Control", "no-store")
+}
+
+fn see_other(location: String) -> Response {
+    Response::plain(Status::SeeOther).with("Location", location)
+}
+
+fn store_failed(error: &SaveError) -> Response {
+    match error {
+        SaveError::Unknown => refused(Status::NotFound, &error.to_string()),
+        SaveError::Store(_) => refused(Status::Unavailable, "the database cannot be written now"),
+        _ => refused(Status::BadRequest, &error.to_string()),
+    }
+}
+
+fn list(people: &People, user: &str, _: &Request) -> Answer {
+    json(&SavedList::new(people, user, unix_now())).into()
+}
+
+/// One series as the charts read it.
+#[derive(Serialize)]
+struct NamedSeries {
+    hash: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    u: String,
+    #[serde(flatten)]
+    series: CompactSeries,
+}
+
+/// `hash=` one worker, `pool`, or several with commas between: then a list of what is the user's own.
+/// `days=30` asks for half hours instead of minutes.
+fn history(people: &People, user: &str, request: &Request) -> Answer {
+    let Some(query) = Fields::of_form(&request.query) else {
+        return refused(Status::BadRequest, "the query cannot be read").into();
+    };
+    let resolution = match query.get("days") {
+        "" | "1" => Resolution::Minute,
+        "30" => Resolution::HalfHour,
+        other => {
+            let words = format!("days is {other:?}, allowed are 1 and 30");
+            return refused(Status::BadRequest, &words).into();
+        }
+    };
+    let asked = query.get("hash").to_ascii_lowercase();
+    let hashes: Vec<&str> = asked.split(',').map(str::trim).collect();
+    let is_key = |hash: &&str| {
+        *hash == POOL_KEY || hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    if hashes.len() > SERIES_MAX || !hashes.iter().all(is_key) {
+        let words = "hash must be 64 hex digits, or pool, or up to 65 of these with commas";
+        return refused(Status::BadRequest, words).into();
+    }
+    let saved = people.saved.list(user);
+    let now = unix_now();
+    let minute = u32::try_from(now / 60).unwrap_or(u32::MAX);
+    let history = people.history.read();
+    let named = |hash: &str| {
+        let name = match hash {
+            POOL_KEY => POOL_KEY.to_owned(),
+            _ => saved.iter().find(|row| row.worker_hash == hash)?.display.clone(),
+        };
+        let known = history.compact(resolution, hash, minute);
+        let series = known.unwrap_or_else(|| CompactSeries::of(None, resolution, minute));
+        Some(NamedSeries { hash: hash.to_owned(), name, u: format::rfc3339_unix(now), series })
+    };
+    match &hashes[..] {
+        [hash] => match named(hash) {
+            Some(series) => json(&series).into(),
+            None => refused(Status::NotFound, "no such worker is saved").into(),
+        },
+        hashes => {
+            let series: Vec<NamedSeries> = hashes.iter().filter_map(|hash| named(hash)).collect();
+            json(&serde_json::json!({ "series": series })).into()
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Done {
+    ok: bool,
+    enabled: bool,
+}
+
+fn notify_enabled(people: &People, user: &str, request: &Request) -> Answer {
+    let Some(fields) = Fields::of(request) else {
+        return refused(Status::BadRequest, "the body is neither a form nor JSON").into();
+    };
+    let hash = fields.get("hash").to_ascii_lowercase();
+    let Some(enabled) = fields.truth("enabled").filter(|_| hash.len() == 64) else {
+        let words = "hash must be 64 hex digits, and enabled true or false";
+        return refused(Status::BadRequest, words).into();
+    };
+    let (saved, user) = (people.saved.clone(), user.to_owned());
+    Answer::waiting(
+        move || saved.set_notify(&user, &hash, enabled),
+        move |set| match set {
+            Ok(()) => json(&Done { ok: true, enabled }),
+            Err(error) => store_failed(&error),
+        },
+    )
+}
+
+fn discord_enabled(_: &People, _: &str, _: &Request) -> Answer {
+    refused(Status::NotFound, "Discord is not configured").into()
+}
+
+#[derive(Serialize)]
+struct Code {
+    code: String,
+    expires_at: String,
+}
+
+fn one_time_code(people: &People, user: &str, _: &Request) -> Answer {
+    if !people.has_discord {
+        return refused(Status::NotFound, "Discord is not configured").into();
+    }
+    let mut codes = people.codes.lock().expect("no code panics while it holds this");
+    let response = match codes.create(user, unix_now()) {
+        Ok(issued) => json(&Code {
+            code: issued.code,
+            expires_at: format::rfc3339_unix(issued.expires_at_unix),
+        }),
+        Err(crate::codes::CreateError::TooMany { wait_seconds }) => {
+            refused(Status::TooManyRequests, "too many codes, wait a little")
+                .with("Retry-After", wait_seconds.to_string())
+        }
+        Err(error) => refused(Status::InternalError, &error.to_string()),
+    };
+    response.into()
+}
+
+fn clear_code(people: &People, user: &str, request: &Request) -> Answer {
+    if !people.has_discord {
+        return refused(Status::NotFound, "Discord is not configured").into();
+    }
+    let fields = Fields::of(request).unwrap_or_default();
+    let mut codes = people.codes.lock().expect("no code panics while it holds this");
+    let cleared = codes.clear(user, fields.get("code"), unix_now());
+    json(&serde_json::json!({ "cleared": cleared })).into()
+}
+
+/// The dashboard says what became of it.
+fn save(people: &People, user: &str, request: &Request) -> Answer {
+    let Some(fields) = Fields::of(request) else {
+        return refused(Status::BadRequest, "the form cannot be read").into();
+    };
+    let name = fields.get("worker").to_owned();
+    if name.is_empty() {
+        return see_other(LOOKUP.to_owned()).into();
+    }
+    let (saved, user) = (people.saved.clone(), user.to_owned());
+    Answer::waiting(
+        move || saved.save(&user, &name),
+        |saved| {
+            let notice = match saved {
+                Ok(_) => return see_other(DASHBOARD.to_owned()),
+                Err(SaveError::ListFull) => "list_full",
+                Err(SaveError::TooLong { .. }) => "too_long",
+                Err(_) => "store_failed",
+            };
+            see_other(format!("{DASHBOARD}?notice={notice}"))
+        },
+    )
+}
+
+fn remove(people: &People, user: &str, request: &Request) -> Answer {
+    let Some(fields) = Fields::of(request) else {
+        return refused(Status::BadRequest, "the form cannot be read").into();
+    };
+    let hash = fields.get("hash").to_ascii_lowercase();
+    if hash.len() != 64 {
+        return see_other(LOOKUP.to_owned()).into();
+    }
+    let (saved, user) = (people.saved.clone(), user.to_owned());
+    Answer::waiting(
+        move || saved.remove(&user, &hash),
+        |removed| match removed {
+            Ok(()) | Err(SaveError::Unknown) => see_other(DASHBOARD.to_owned()),
+            Err(_) => see_other(format!("{DASHBOARD}?notice=store_failed")),
+        },
+    )
+}

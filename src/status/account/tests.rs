@@ -1,0 +1,170 @@
+//! The signed-in routes over a real database, in local mode.
+
+use glommio::LocalExecutorBuilder;
+use serde_json::Value;
+
+use super::*;
+use crate::history::HistoryKeeper;
+use crate::status::auth::{LocalMode, Nobody};
+use crate::status::http::{Answer, Method, Request, Response, Status};
+use crate::store::{EndedBans, StorePlan, open, worker_hash};
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    people: People,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("backup"),
+        };
+        let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
+        let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
+        let people = People {
+            saved: SavedWorkers::new(Vec::new(), store),
+            roster: RosterReader::default(),
+            history: keeper.reader(),
+            codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+            hashrate_tau: 450.0,
+            identify: Rc::new(LocalMode),
+            public_url: None,
+            has_discord: true,
+        };
+        Self { _folder: folder, people }
+    }
+
+    fn ask(&self, request: &Request) -> Response {
+        let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        match find(path).expect("a route").answer(&self.people, request) {
+            Answer::Now(response) => response,
+            Answer::Later(response) => {
+                let executor = LocalExecutorBuilder::default().make().unwrap();
+                executor.run(response)
+            }
+            Answer::Stream(..) => panic!("no events here"),
+        }
+    }
+
+    fn get(&self, target: &str) -> (Status, Value) {
+        let response = self.ask(&Request::get(target, &[]));
+        let text = response.body.as_bytes();
+        (response.status, serde_json::from_slice(text).unwrap_or_default())
+    }
+
+    fn post(&self, path: &str, body: &str) -> Response {
+        self.ask(&post(path, body))
+    }
+
+    fn location(&self, path: &str, body: &str) -> String {
+        let response = self.post(path, body);
+        assert_eq!(response.status, Status::SeeOther);
+        response.field("Location").unwrap().to_owned()
+    }
+}
+
+fn post(path: &str, body: &str) -> Request {
+    let mut request = Request::get(path, &[("origin", "http://pool")]);
+    request.method = Method::Post;
+    request.body = body.as_bytes().to_vec();
+    request
+}
+
+#[test]
+fn who_is_not_signed_in_learns_and_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.people.identify = Rc::new(Nobody);
+    for path in ["/api/saved-workers", "/api/saved-workers/history?hash=pool"] {
+        assert_eq!(bench.get(path).0, Status::Unauthorized);
+    }
+    assert_eq!(bench.post("/worker/save", "worker=w").status, Status::Unauthorized);
+}
+
+#[test]
+fn only_our_own_pages_change_anything() {
+    let bench = Bench::new();
+    let mut foreign = Request::get("/worker/save", &[("origin", "https://evil.example")]);
+    foreign.method = Method::Post;
+    foreign.body = b"worker=w".to_vec();
+    assert_eq!(bench.ask(&foreign).status, Status::Forbidden);
+    assert!(bench.people.saved.list("local-noauth").is_empty());
+}
+
+#[test]
+fn a_worker_is_saved_listed_and_removed() {
+    let bench = Bench::new();
+    assert_eq!(bench.location("/worker/save", "worker="), "/worker");
+    assert_eq!(bench.location("/worker/save", "worker=w.1"), "/saved-workers");
+    let long = format!("worker={}", "w".repeat(300));
+    assert_eq!(bench.location("/worker/save", &long), "/saved-workers?notice=too_long");
+    let (status, list) = bench.get("/api/saved-workers");
+    assert_eq!(status, Status::Ok);
+    assert_eq!(
+        (&list["saved_count"], &list["saved_max"], &list["online_count"]),
+        (&1.into(), &64.into(), &0.into())
+    );
+    assert_eq!(list["online_workers"], Value::Array(Vec::new()), "never null");
+    let row = &list["offline_workers"][0];
+    assert_eq!((&row["name"], &row["notify_enabled"]), (&"w.1".into(), &true.into()));
+    let hash = worker_hash("w.1");
+    let off = bench.post("/api/saved-workers/notify-enabled", &format!("hash={hash}&enabled=off"));
+    assert_eq!(off.body.as_bytes(), br#"{"ok":true,"enabled":false}"#);
+    assert_eq!(bench.get("/api/saved-workers").1["offline_workers"][0]["notify_enabled"], false);
+    assert_eq!(bench.location("/worker/remove", &format!("hash={hash}")), "/saved-workers");
+    assert_eq!(bench.get("/api/saved-workers").1["saved_count"], 0);
+    let gone = bench.post("/api/saved-workers/notify-enabled", &format!("hash={hash}&enabled=1"));
+    assert_eq!(gone.status, Status::NotFound);
+}
+
+#[test]
+fn the_history_is_of_ones_own_workers_and_the_pool() {
+    let bench = Bench::new();
+    bench.location("/worker/save", "worker=w.1");
+    let (own, other) = (worker_hash("w.1"), worker_hash("w.2"));
+    let ask = |query: &str| bench.get(&format!("/api/saved-workers/history?{query}"));
+    let (status, series) = ask(&format!("hash={own}"));
+    assert_eq!(status, Status::Ok);
+    assert_eq!(
+        (&series["name"], &series["i"], &series["n"]),
+        (&"w.1".into(), &60.into(), &1440.into())
+    );
+    assert_eq!(series["hq"].as_array().unwrap().len(), 1440, "zeros when there is nothing");
+    assert_eq!(ask("hash=POOL").1["name"], "pool");
+    assert_eq!(ask("hash=pool&days=30").1["i"], 1800);
+    assert_eq!(ask(&format!("hash={other}")).0, Status::NotFound);
+    for query in
+        ["", "hash=x", "hash=pool&days=7", "hash=%zz", &format!("hash={}", "pool,".repeat(70))]
+    {
+        assert_eq!(ask(query).0, Status::BadRequest, "{query}");
+    }
+    let (_, batch) = ask(&format!("hash={own},{other},pool"));
+    let names: Vec<_> = batch["series"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(names, ["w.1", "pool"]);
+}
+
+#[test]
+fn codes_are_made_and_cleared_where_they_can_be_used() {
+    let mut bench = Bench::new();
+    let made = bench.post("/api/saved-workers/one-time-code", "");
+    let made: Value = serde_json::from_slice(made.body.as_bytes()).unwrap();
+    let code = made["code"].as_str().unwrap();
+    assert!(code.starts_with("ABCD-"), "{code}");
+    let clear = |bench: &Bench, code: &str| {
+        let cleared = bench.post("/api/saved-workers/one-time-code/clear", &format!("code={code}"));
+        String::from_utf8(cleared.body.as_bytes().to_vec()).unwrap()
+    };
+    assert_eq!(clear(&bench, "ABCD-no-such-code-here"), r#"{"cleared":false}"#);
+    assert_eq!(clear(&bench, code), r#"{"cleared":true}"#);
+    for _ in 0..4 {
+        bench.post("/api/saved-workers/one-time-code", "");
+    }
+    let refused = bench.post("/api/saved-workers/one-time-code", "");
+    assert_eq!(refused.status, Status::TooManyRequests);
+    assert!(refused.field("Retry-After").is_some());
+    bench.people.has_discord = false;
+    assert_eq!(bench.post("/api/saved-workers/one-time-code", "").status, Status::NotFound);
+    assert_eq!(bench.post("/api/discord/notify-enabled", "enabled=1").status, Status::NotFound);
+}

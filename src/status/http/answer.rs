@@ -1,0 +1,40 @@
+//! What a request gets: a response, the promise of one, or a stream without end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::Response;
+
+/// Bytes that are written once they are there, until the client goes.
+pub trait Chunks {
+    /// What comes next; waits until there is something.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Vec<Rc<[u8]>>> + '_>>;
+}
+
+pub enum Answer {
+    /// Rendered already, mostly.
+    Now(Response),
+    /// The executor goes on with other requests meanwhile.
+    Later(Pin<Box<dyn Future<Output = Response>>>),
+    /// The head, and what follows it for as long as the client listens.
+    Stream(Response, Box<dyn Chunks>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+impl Answer {
+    /// Runs what may wait on a thread of its own, and makes the response of what it returns.
+    pub fn waiting<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        respond: impl FnOnce(T) -> Response + 'static,
+    ) -> Self {
+        Self::Later(Box::pin(
+            async move { respond(glommio::executor().spawn_blocking(work).await) },
+        ))
+    }
+}

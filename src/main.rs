@@ -288,6 +288,7 @@ fn run(
         cores: cores.shards.iter().map(|core| core.unwrap_or_default()).collect(),
         reports: uplink.reports,
         listeners,
+        directory: Arc::clone(&shared.directory),
         blocks,
         block_events,
         found: restored.blocks,

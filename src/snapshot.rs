@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use gopool_shards::link::Stages;
+use gopool_shards::tally::{Pace, Times};
 
 use crate::backup::BackupFigures;
 use crate::ledger::miner_types::MinerType;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
+use crate::rings::histogram::HistogramSnapshot;
 use crate::rings::latency::LatencyStatistics;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
 
@@ -48,6 +51,7 @@ pub struct Snapshot {
     pub pool_fee_percent: f64,
     pub rpc: RpcFigures,
     pub feed: FeedFigures,
+    pub node: NodeFigures,
     /// The work miners have now; none until the node has answered once.
     pub job: Option<JobFigures>,
     pub shares: ShareFigures,
@@ -67,6 +71,9 @@ pub struct Snapshot {
     pub blocks_errored: u64,
     /// Found and not settled yet: being submitted or waiting for the node.
     pub blocks_pending: u64,
+    /// From a block's being found until the first byte of it left for the node.
+    pub block_submits: Times,
+    pub parked: ParkedFigures,
     pub store: StoreFigures,
     pub backup: BackupFigures,
     pub recent_hashrate: RecentHashrate,
@@ -111,6 +118,32 @@ pub struct RpcFigures {
     pub submit_seconds_last: f64,
     pub submit_seconds_max: f64,
     pub submit_count: u64,
+    pub methods: BTreeMap<&'static str, MethodFigures>,
+}
+
+/// How the node does one thing.
+#[derive(Clone, Debug, Default)]
+pub struct MethodFigures {
+    /// Failures included, long polls excluded.
+    pub times: HistogramSnapshot,
+    pub errors: u64,
+}
+
+/// What is known of the node beside its answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeFigures {
+    /// Miners get fresh work of it, as far as can be told.
+    pub healthy: bool,
+    /// Headers whose blocks it does not have yet; none when it has not said so lately.
+    pub blocks_behind: Option<u64>,
+}
+
+/// Places of miners that have gone and may come back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParkedFigures {
+    pub places: usize,
+    /// Remembered there.
+    pub shares: usize,
 }
 
 /// The state of the job feed (`mining.md` §2.7, §2.9).
@@ -179,6 +212,10 @@ pub struct ShareFigures {
     /// Accepted, over the last minute or what of it has been seen.
     pub per_second: f64,
     pub per_minute: f64,
+    /// From the turn that took a submission to the answer.
+    pub answers: Times,
+    /// From when the pool could know of a new tip to the first miner that was told.
+    pub first_told: Times,
 }
 
 /// The pool's hashrate over the last six minutes (`state-and-services.md` §18.1).
@@ -197,6 +234,8 @@ pub struct ConnectionFigures {
     pub authorized: u64,
     /// Of the open ones, those over TLS.
     pub tls: u64,
+    /// How far the open ones have come, in the clear and over TLS.
+    pub stages: [Stages; 2],
     pub accepted: u64,
     pub refused: u64,
     /// Ended, by reason (`hangup`, `idle`, `line_too_long`, …).
@@ -210,6 +249,11 @@ pub struct ShardFigures {
     pub connections: u64,
     pub accepted: u64,
     pub rejected: u64,
+    pub pace: Pace,
+    /// Waiting for its miners to take them.
+    pub outbox_bytes: u64,
+    /// Receive buffers that were full at once, at most, in the last second.
+    pub receive_buffers_peak: u64,
 }
 
 #[derive(Clone, Debug)]

@@ -24,7 +24,8 @@ SUFFIXES = {
     "histogram": ["_bucket", "_sum", "_count"],
 }
 DESCRIPTION = re.compile(
-    r'\b(?:(gauge|maybe|counter|by_reason)\(\s*|(?:by_shard|family)\(\s*Kind::(\w+),\s*)"(gopool_\w+)"'
+    r'\b(?:(gauge|maybe|counter|by_reason|histogram)\(\s*|(?:by_shard|by_method|family)\(\s*Kind::(\w+),\s*)'
+    r'"(gopool_\w+)"'
 )
 # What is used; recording rules have a colon and are looked for by themselves.
 USED = re.compile(r"\bgopool_\w+|\bgopool:[\w:]+")
@@ -40,17 +41,11 @@ def fault(text):
 
 def metrics(path):
     source = open(path, encoding="utf-8").read().split("#[cfg(test)]")[0]
-    names, understood = set(), set()
-    for call, kind, name in DESCRIPTION.findall(source):
-        understood.add(name)
-        names.update(name + suffix for suffix in SUFFIXES[call or kind.lower()])
+    understood = DESCRIPTION.findall(source)
     described = len(re.findall(r'"gopool_\w+"', source))
-    if described != len(understood) or not names:
-        fault(
-            f"{path} has {described} names, of which {len(understood)} were understood:"
-            " mend this check"
-        )
-    return names
+    if described != len(understood) or not understood:
+        fault(f"{path} has {described} names, of which {len(understood)} were understood: mend this check")
+    return {name + suffix for call, kind, name in understood for suffix in SUFFIXES[call or kind.lower()]}
 
 
 def check_names(where, text, known):

@@ -11,8 +11,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
@@ -43,18 +44,82 @@ pub struct Report {
     pub gauges: Gauges,
 }
 
-/// Open connections of a shard, and how many of them are what.
+/// How a shard is at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    pub connections: u64,
+    /// Open connections in the clear.
+    pub tcp: Stages,
+    /// Open connections over TLS.
+    pub tls: Stages,
+    /// What miners have not taken yet, of all connections.
+    pub outbox_bytes: u64,
+    /// Receive buffers that were full at once, at most, since the report before.
+    pub receive_buffers_peak: u64,
+}
+
+/// How far connections have come; each is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Neither subscribed nor authorized.
+    pub connected: u64,
+    /// Not authorized yet.
+    pub subscribed: u64,
     pub authorized: u64,
-    pub tls: u64,
+}
+
+impl Stages {
+    pub fn open(&self) -> u64 {
+        self.connected + self.subscribed + self.authorized
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.connected += other.connected;
+        self.subscribed += other.subscribed;
+        self.authorized += other.authorized;
+    }
+}
+
+impl Gauges {
+    pub fn connections(&self) -> u64 {
+        self.tcp.open() + self.tls.open()
+    }
+}
+
+/// A job on its way to a shard.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub job: Arc<Job>,
+    /// When it was sent; for one on a new tip that has replaced another, when that was.
+    pub sent_at: Instant,
+    /// There when miners work for nothing until they have it.
+    pub new_tip: Option<Arc<NewTip>>,
+}
+
+/// A new tip that all shards are told of: whose miner hears of it first?
+#[derive(Debug)]
+pub struct NewTip {
+    known_since: Instant,
+    is_told: AtomicBool,
+}
+
+impl NewTip {
+    /// Of which the pool could first know then.
+    pub fn new(known_since: Instant) -> Arc<Self> {
+        Arc::new(Self { known_since, is_told: AtomicBool::new(false) })
+    }
+
+    /// A miner has been told: how long that took, if none had been before.
+    pub fn told(&self) -> Option<Duration> {
+        // Relaxed: nothing else is read because of it.
+        let is_first = !self.is_told.swap(true, Ordering::Relaxed);
+        is_first.then(|| self.known_since.elapsed())
+    }
 }
 
 /// Control's end towards one shard.
 #[derive(Debug)]
 pub struct Downlink {
-    jobs: Replacing<Arc<Job>>,
+    jobs: Replacing<Delivery>,
     settings: Replacing<Arc<Settings>>,
     phases: Replacing<Phase>,
     waker: Arc<AtomicWaker>,
@@ -62,17 +127,33 @@ pub struct Downlink {
 
 impl Downlink {
     pub fn send_job(&self, job: Arc<Job>) {
-        self.jobs.send(job);
+        self.deliver(job, None);
+    }
+
+    /// A job that makes what miners do until they have it worthless.
+    pub fn send_job_on_new_tip(&self, job: Arc<Job>, new_tip: Arc<NewTip>) {
+        self.deliver(job, Some(new_tip));
+    }
+
+    fn deliver(&self, job: Arc<Job>, new_tip: Option<Arc<NewTip>>) {
+        let delivery = Delivery { job, sent_at: Instant::now(), new_tip };
+        self.jobs.send(delivery, |newer, replaced| {
+            // The shard's miners have not heard of the tip yet, and the clock goes on.
+            if newer.new_tip.is_none() && replaced.new_tip.is_some() {
+                newer.new_tip = replaced.new_tip;
+                newer.sent_at = replaced.sent_at;
+            }
+        });
         self.waker.wake();
     }
 
     pub fn send_settings(&self, settings: Arc<Settings>) {
-        self.settings.send(settings);
+        self.settings.send(settings, |_, _| {});
         self.waker.wake();
     }
 
     pub fn send_phase(&self, phase: Phase) {
-        self.phases.send(phase);
+        self.phases.send(phase, |_, _| {});
         self.waker.wake();
     }
 }
@@ -80,7 +161,7 @@ impl Downlink {
 /// What came down, one thing at a time; a job comes after the settings that were sent before it.
 #[derive(Debug)]
 pub enum News {
-    Job(Arc<Job>),
+    Job(Delivery),
     Settings(Arc<Settings>),
     Phase(Phase),
     /// Control's end is gone.
@@ -90,7 +171,7 @@ pub enum News {
 /// A shard's ears.
 #[derive(Debug)]
 pub struct DownlinkReceiver {
-    jobs: Receiver<Arc<Job>>,
+    jobs: Receiver<Delivery>,
     settings: Receiver<Arc<Settings>>,
     phases: Receiver<Phase>,
     waker: Arc<AtomicWaker>,
@@ -138,11 +219,14 @@ impl<T> Replacing<T> {
         (Self { sender, receiver: receiver.clone() }, receiver)
     }
 
-    fn send(&self, mut value: T) {
+    /// `inherit` is given what is replaced.
+    fn send(&self, mut value: T, inherit: impl Fn(&mut T, T)) {
         // Ends at the second turn at the latest unless the shard takes one in between.
         while let Err(TrySendError::Full(again)) = self.sender.try_send(value) {
             value = again;
-            let _ = self.receiver.try_recv();
+            if let Ok(replaced) = self.receiver.try_recv() {
+                inherit(&mut value, replaced);
+            }
         }
     }
 }
@@ -223,6 +307,7 @@ pub fn uplink(shards: usize) -> (Uplink, UplinkReceiver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::notify::tests::job;
 
     #[test]
     fn only_the_newest_state_is_kept() {
@@ -233,6 +318,27 @@ mod tests {
         assert!(receiver.try_recv().is_none());
         drop(downlink);
         assert!(matches!(receiver.try_recv(), Some(News::ControlGone)));
+    }
+
+    #[test]
+    fn a_new_tip_that_nobody_has_been_told_of_goes_on_with_the_newer_job() {
+        let (downlink, receiver) = downlink();
+        let take = || match receiver.try_recv() {
+            Some(News::Job(delivery)) => delivery,
+            other => panic!("{other:?}"),
+        };
+        let [one, two, three] = [1, 2, 3].map(|id| job(id, 7));
+        let new_tip = NewTip::new(Instant::now());
+        downlink.send_job_on_new_tip(one, Arc::clone(&new_tip));
+        let sent_by = Instant::now();
+        downlink.send_job(Arc::clone(&two));
+        let delivery = take();
+        assert!(Arc::ptr_eq(&delivery.job, &two) && delivery.sent_at <= sent_by);
+        assert!(Arc::ptr_eq(delivery.new_tip.as_ref().unwrap(), &new_tip));
+        downlink.send_job(three);
+        assert!(take().new_tip.is_none());
+        assert!(new_tip.told().is_some());
+        assert!(new_tip.told().is_none(), "only one is the first");
     }
 
     #[test]

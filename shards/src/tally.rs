@@ -4,6 +4,7 @@
 mod best;
 mod look;
 mod sums;
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::wire::reject::Reject;
 pub use best::BestShare;
 use best::BestShares;
 pub use look::{Accuracy, LastShareLook, Look};
-pub use sums::{Sums, WorkerSums};
+pub use sums::{Pace, Sums, WorkerSums};
+pub use times::Times;
 
 /// A look at one miner, for statistics about its kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -216,6 +218,28 @@ impl Tally {
         *self.sums.connections_closed.entry(reason.label()).or_default() += 1;
     }
 
+    /// The shard has taken what had come, and answered it.
+    pub fn turned(&mut self) {
+        self.sums.pace.turns += 1;
+    }
+
+    /// So many submissions have been judged side by side and answered; the oldest was taken from its
+    /// socket this long before.
+    pub fn judged(&mut self, count: usize, took: Duration) {
+        self.sums.pace.batches += 1;
+        self.sums.pace.answers.record(took, u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// The first miner of all has been told of a new tip.
+    pub fn told_first(&mut self, took: Duration) {
+        self.sums.pace.first_told.record(took, 1);
+    }
+
+    /// The last miner of the shard has been told of a new tip.
+    pub fn told_last(&mut self, took: Duration) {
+        self.sums.pace.last_told.record(took, 1);
+    }
+
     /// Hands the sums over and starts new ones.
     pub fn take(&mut self) -> Sums {
         let mut sums = std::mem::take(&mut self.sums);
@@ -326,6 +350,25 @@ mod tests {
             }
         );
         assert_eq!(tally.take().accepted, 0);
+    }
+
+    #[test]
+    fn times_that_are_put_back_are_not_lost_and_not_counted_twice() {
+        let mut tally = Tally::default();
+        let (short, long) = (Duration::from_micros(30), Duration::from_millis(3));
+        tally.turned();
+        tally.judged(16, short);
+        tally.told_first(short);
+        let sums = tally.take();
+        tally.turned();
+        tally.judged(2, long);
+        tally.told_last(long);
+        tally.put_back(sums);
+        let pace = tally.take().pace;
+        assert_eq!((pace.turns, pace.batches, pace.answers.count()), (2, 2, 18));
+        assert_eq!(pace.answers.sum(), 16 * short + 2 * long);
+        assert_eq!((pace.first_told.sum(), pace.last_told.sum()), (short, long));
+        assert_eq!(tally.take().pace, Pace::default());
     }
 
     fn look(difficulty: f64) -> Look {

@@ -16,7 +16,7 @@ mod submit;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use tracing::{error, info, warn};
 
 use gopool_shards::link::Found;
+use gopool_shards::tally::Times;
 use gopool_shards::work::address::Network;
 
 use crate::clock::unix_now;
@@ -60,6 +61,7 @@ pub struct BlocksPlan {
 pub struct Blocks {
     stop: Sender<()>,
     tips: Tips,
+    submit_times: Arc<Mutex<Times>>,
     thread: JoinHandle<()>,
 }
 
@@ -92,6 +94,7 @@ impl Blocks {
         let follower =
             Follower::spawn(&plan.lives, Arc::clone(&rpc), store.clone(), events.clone())?;
         let tips = follower.tips();
+        let submit_times = Arc::<Mutex<Times>>::default();
         let mut submitter = Submitter {
             node,
             store,
@@ -99,6 +102,7 @@ impl Blocks {
             follower,
             first_tries,
             retries,
+            submit_times: Arc::clone(&submit_times),
             unsettled: HashMap::new(),
             settled: VecDeque::new(),
         };
@@ -115,12 +119,17 @@ impl Blocks {
             }
             submitter.run(found, stopped, &outcomes);
         })?;
-        Ok(Self { stop, tips, thread })
+        Ok(Self { stop, tips, submit_times, thread })
     }
 
     /// Who is told that the chain has a new tip.
     pub fn tips(&self) -> Tips {
         self.tips.clone()
+    }
+
+    /// From a block's being found until the first byte of it left for the node, of those of this run.
+    pub fn submit_times(&self) -> Times {
+        *self.submit_times.lock().expect("no code panics while it holds this")
     }
 
     /// Takes no more blocks and waits, up to a bound, until the calls under way have had an
@@ -157,6 +166,7 @@ struct Submitter {
     follower: Follower,
     first_tries: Sender<Attempt>,
     retries: Sender<Attempt>,
+    submit_times: Arc<Mutex<Times>>,
     /// By block hash in display order.
     unsettled: HashMap<String, Submission>,
     /// Hashes of the last ones that were.
@@ -206,7 +216,8 @@ impl Submitter {
         }
         let block = BlockHex::of_solved(solved);
         let (signal, departed) = bounded(0);
-        let departure = Departure { found_at: *at, signal };
+        let times = Arc::clone(&self.submit_times);
+        let departure = Departure { found_at: *at, times, signal };
         self.submit(new_life(record.clone()), block.clone(), Some(departure));
         info!(
             component = "blocks",

@@ -1,12 +1,15 @@
 //! The calls to `submitblock`, and what their answers mean.
 
 use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender};
 use serde::Deserialize;
 use serde_json::json;
 use tracing::debug;
+
+use gopool_shards::tally::Times;
 
 use super::hex::{BlockHex, HexReader};
 use crate::node::rpc::{NodeError, Rpc};
@@ -38,6 +41,8 @@ pub(super) struct Attempt {
 /// A block that has just been found, until it has left.
 pub(super) struct Departure {
     pub(super) found_at: Instant,
+    /// Where the time until its first byte leaves is counted.
+    pub(super) times: Arc<Mutex<Times>>,
     /// Dropped when the last of it has.
     pub(super) signal: Sender<()>,
 }
@@ -108,9 +113,9 @@ pub(super) fn retry_delay(since: Duration) -> Duration {
 }
 
 fn submit(rpc: &Rpc, hash: &str, block: &BlockHex, departure: Option<Departure>) -> Answer {
-    let (found_at, signal) =
-        departure.map(|Departure { found_at, signal }| (found_at, signal)).unzip();
-    let mut body = Leaving { hex: block.reader(), hash, found_at, signal };
+    let (start, signal) =
+        departure.map(|Departure { found_at, times, signal }| ((found_at, times), signal)).unzip();
+    let mut body = Leaving { hex: block.reader(), hash, start, signal };
     let result = rpc.submit_block(block.size(), &mut body, ATTEMPT_TIMEOUT);
     let answer = classify(result);
     match answer {
@@ -124,14 +129,16 @@ fn submit(rpc: &Rpc, hash: &str, block: &BlockHex, departure: Option<Departure>)
 struct Leaving<'a> {
     hex: HexReader<'a>,
     hash: &'a str,
-    found_at: Option<Instant>,
+    start: Option<(Instant, Arc<Mutex<Times>>)>,
     signal: Option<Sender<()>>,
 }
 
 impl Read for Leaving<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if let Some(found_at) = self.found_at.take() {
-            let elapsed_ms = found_at.elapsed().as_secs_f64() * 1000.0;
+        if let Some((found_at, times)) = self.start.take() {
+            let elapsed = found_at.elapsed();
+            times.lock().expect("no code panics while it holds this").record(elapsed, 1);
+            let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
             debug!(component = "blocks", hash = self.hash, elapsed_ms, "submission leaves");
         }
         let count = self.hex.read(out)?;

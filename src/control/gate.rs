@@ -13,7 +13,8 @@ const STARTUP_GRACE: Duration = Duration::from_secs(300);
 /// while errors come.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What the node said of itself is worth nothing after this.
-const SYNC_AGE_MAX: Duration = HEARTBEAT.saturating_mul(2).saturating_add(Duration::from_secs(5));
+pub(super) const SYNC_AGE_MAX: Duration =
+    HEARTBEAT.saturating_mul(2).saturating_add(Duration::from_secs(5));
 /// A feed that has been silent for this long is an error although no call has failed.
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(3);
 

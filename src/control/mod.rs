@@ -20,7 +20,8 @@ use tracing::{error, info, warn};
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::executor::{ShardHandle, listen};
-use gopool_shards::link::{Downlink, Phase, Report};
+use gopool_shards::link::{Downlink, NewTip, Phase, Report};
+use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
@@ -83,6 +84,7 @@ pub struct ControlPlan {
     pub reports: Receiver<Report>,
     /// Copies of the shards' listeners, bound and not listening, and whether they speak TLS.
     pub listeners: Vec<(TcpListener, bool)>,
+    pub directory: Arc<Directory>,
     pub blocks: Blocks,
     pub block_events: Receiver<BlockLife>,
     /// Found in earlier runs, newest first.
@@ -110,6 +112,7 @@ pub struct Control {
     shards: Vec<ShardEnd>,
     listeners: Vec<(TcpListener, bool)>,
     open_listeners: Vec<StratumListener>,
+    directory: Arc<Directory>,
     blocks: Blocks,
     tips: Tips,
     /// Newest first.
@@ -123,6 +126,8 @@ pub struct Control {
     snapshots: SnapshotCell,
     is_wrong_chain: bool,
     gate: Gate,
+    /// Miners get fresh work, as of the gate's last turn.
+    is_node_healthy: bool,
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
@@ -148,6 +153,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         shards: plan.shards,
         listeners: plan.listeners,
         open_listeners: Vec::new(),
+        directory: plan.directory,
         tips: plan.blocks.tips(),
         blocks: plan.blocks,
         found: plan.found.iter().map(block_figures).collect(),
@@ -163,6 +169,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         snapshots: plan.snapshots,
         is_wrong_chain: false,
         gate: Gate::default(),
+        is_node_healthy: false,
         sync: None,
         store: plan.store,
         profiles: plan.profiles,
@@ -291,7 +298,9 @@ impl Control {
             since_success: self.feed.since_success(),
             sync: self.sync.map(|(at, sync)| Sync { age: at.elapsed(), ..sync }),
         };
-        let phase = match self.gate.turn(gate::judge(&facts), self.started.elapsed()) {
+        let verdict = gate::judge(&facts);
+        self.is_node_healthy = verdict.is_ok();
+        let phase = match self.gate.turn(verdict, self.started.elapsed()) {
             None => return,
             Some(Turn::Open) => {
                 info!(component = "stratum", "there is fresh work again, miners are welcome");
@@ -344,9 +353,14 @@ impl Control {
             return;
         }
         let Work { template, known_since, unverified } = work;
+        let before = self.work.job();
         let updated = self.work.update(*template, unverified.is_none());
         if let Ok(Some(job)) = &updated {
-            self.hand_out(job);
+            if before.is_some_and(|before| !before.is_same_tip_as(job)) {
+                self.hand_out_on_new_tip(job, known_since);
+            } else {
+                self.hand_out(job);
+            }
         }
         let elapsed = known_since.elapsed();
         // Whoever waits for the miners to have their work may go on.
@@ -388,6 +402,13 @@ impl Control {
     fn hand_out(&self, job: &Arc<Job>) {
         for shard in &self.shards {
             shard.downlink.send_job(Arc::clone(job));
+        }
+    }
+
+    fn hand_out_on_new_tip(&self, job: &Arc<Job>, known_since: Instant) {
+        let new_tip = NewTip::new(known_since);
+        for shard in &self.shards {
+            shard.downlink.send_job_on_new_tip(Arc::clone(job), Arc::clone(&new_tip));
         }
     }
 

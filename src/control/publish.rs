@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Control;
+use super::gate::SYNC_AGE_MAX;
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;
-use crate::snapshot::{BlockFigures, Brand, Snapshot};
+use crate::snapshot::{BlockFigures, Brand, NodeFigures, ParkedFigures, Snapshot};
 use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
 
 impl Control {
@@ -54,6 +55,7 @@ impl Control {
             stratum_listeners: self.open_listeners.clone(),
             rpc: self.rpc.figures(),
             feed: self.feed.figures(),
+            node: self.node_figures(),
             job: self.work.figures(),
             shares: self.ledger.shares(elapsed, summary.hashrate),
             connections: self.ledger.connections(),
@@ -72,9 +74,24 @@ impl Control {
             blocks_accepted: self.blocks_accepted,
             blocks_errored: self.blocks_errored,
             blocks_pending: pending as u64,
+            block_submits: self.blocks.submit_times(),
+            parked: self.parked_figures(),
             process: self.system.read(),
             ..first_snapshot(&self.config)
         });
+    }
+
+    fn node_figures(&self) -> NodeFigures {
+        let sync = self.sync.filter(|(at, _)| at.elapsed() <= SYNC_AGE_MAX);
+        NodeFigures {
+            healthy: self.is_node_healthy,
+            blocks_behind: sync.map(|(_, sync)| sync.headers.saturating_sub(sync.blocks)),
+        }
+    }
+
+    fn parked_figures(&self) -> ParkedFigures {
+        let (places, shares) = self.directory.parked();
+        ParkedFigures { places, shares }
     }
 
     /// Notes an error for the pages, without what the public must not read.
@@ -95,6 +112,7 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         pool_fee_percent: config.job_inputs.payout.fee_percent,
         rpc: Default::default(),
         feed: Default::default(),
+        node: Default::default(),
         job: None,
         shares: Default::default(),
         connections: Default::default(),
@@ -107,6 +125,8 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         blocks_accepted: 0,
         blocks_errored: 0,
         blocks_pending: 0,
+        block_submits: Default::default(),
+        parked: Default::default(),
         store: Default::default(),
         backup: Default::default(),
         recent_hashrate: Default::default(),

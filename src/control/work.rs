@@ -61,6 +61,11 @@ impl WorkBuilder {
         self.current.is_some()
     }
 
+    /// What miners work on.
+    pub(super) fn job(&self) -> Option<Arc<Job>> {
+        self.current.as_ref().map(|current| Arc::clone(&current.job))
+    }
+
     /// A job, when the template is not the work that miners have already.
     pub(super) fn update(
         &mut self,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
-use gopool_shards::link::{Gauges, Report};
+use gopool_shards::link::{Gauges, Report, Stages};
 use gopool_shards::tally::{Sums, WorkerSums};
 
 use crate::rings::rate::ShareRate;
@@ -97,7 +97,10 @@ impl Ledger {
         let Report { shard, mut sums, gauges } = report;
         let rejected = std::mem::take(&mut sums.rejected);
         let figures = &mut self.shards[shard];
-        figures.connections = gauges.connections;
+        figures.connections = gauges.connections();
+        figures.outbox_bytes = gauges.outbox_bytes;
+        figures.receive_buffers_peak = gauges.receive_buffers_peak;
+        figures.pace.add(&sums.pace);
         figures.accepted += sums.accepted;
         figures.rejected += rejected.values().sum::<u64>();
         self.gauges[shard] = gauges;
@@ -149,14 +152,22 @@ impl Ledger {
             hashrate,
             per_second: self.rate.per_second(second),
             per_minute: self.rate.per_minute(second),
+            answers: self.sums.pace.answers,
+            first_told: self.sums.pace.first_told,
         }
     }
 
     pub fn connections(&self) -> ConnectionFigures {
+        let [mut tcp, mut tls] = [Stages::default(); 2];
+        for gauges in &self.gauges {
+            tcp.add(&gauges.tcp);
+            tls.add(&gauges.tls);
+        }
         ConnectionFigures {
-            open: self.shards.iter().map(|shard| shard.connections).sum(),
-            authorized: self.gauges.iter().map(|gauges| gauges.authorized).sum(),
-            tls: self.gauges.iter().map(|gauges| gauges.tls).sum(),
+            open: tcp.open() + tls.open(),
+            authorized: tcp.authorized + tls.authorized,
+            tls: tls.open(),
+            stages: [tcp, tls],
             accepted: self.sums.connections_accepted,
             refused: self.sums.connections_refused,
             closed: self.sums.connections_closed.clone(),
@@ -259,7 +270,11 @@ mod tests {
         Report {
             shard,
             sums: tally.take(),
-            gauges: Gauges { connections: 2, authorized: 1, tls: 0 },
+            gauges: Gauges {
+                tcp: Stages { connected: 1, authorized: 1, ..Stages::default() },
+                outbox_bytes: 100 * shard as u64,
+                ..Gauges::default()
+            },
         }
     }
 
@@ -275,6 +290,8 @@ mod tests {
                 tally.accept(Some(seat), 4.0, 5.0 + shard as f64, 100);
                 tally.offer_best(&worker, 5.0 + shard as f64, 100, &[9; 32]);
                 tally.looked(shard as u64 + 1, look("w", 100.0, NOW));
+                tally.judged(3 + shard, 40 * SECOND / 1_000_000);
+                tally.told_last((1 + shard as u32) * SECOND / 1000);
             });
             let heard = ledger.add(report, 60 * SECOND);
             assert_eq!(heard.best_of_workers, [(Arc::clone(&worker), 5.0 + shard as f64)]);
@@ -289,7 +306,14 @@ mod tests {
             (2, 8.0, 6.0)
         );
         assert_eq!((shares.per_second, shares.per_minute), (2.0, 120.0), "of the one second seen");
-        assert_eq!(ledger.connections().open, 4);
+        let connections = ledger.connections();
+        assert_eq!((connections.open, connections.authorized, connections.tls), (4, 2, 0));
+        assert_eq!((shares.answers.count(), shares.answers.sum()), (7, 280 * SECOND / 1_000_000));
+        let [one, two] = &ledger.shards()[..] else { panic!("two shards") };
+        assert_eq!((one.pace.answers.count(), two.pace.answers.count()), (3, 4));
+        assert_eq!((one.outbox_bytes, two.outbox_bytes), (0, 100));
+        let last_told = [one, two].map(|shard| shard.pace.last_told.sum());
+        assert_eq!(last_told, [SECOND / 1000, SECOND / 500]);
         assert_eq!(
             ledger.best_shares().iter().map(|s| s.difficulty).collect::<Vec<_>>(),
             [6.0, 5.0]

@@ -1,6 +1,7 @@
 //! Calls to bitcoind: how often they are tried, and what their failures say of its health
 //! (`mining.md` §1.3, §1.4).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,8 +14,9 @@ use ureq::Agent;
 use super::cookie::Auth;
 pub use super::exchange::NodeError;
 use super::exchange::{Endpoint, Params, endpoint_label, new_agent, read_result};
+use crate::rings::histogram::Histogram;
 use crate::rings::latency::Latency;
-use crate::snapshot::RpcFigures;
+use crate::snapshot::{MethodFigures, RpcFigures};
 
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -43,8 +45,17 @@ struct Health {
     figures: RpcFigures,
     /// Of `getblocktemplate`, failures included, by the second after the start.
     templates: Latency,
+    /// As many as the program has names for.
+    methods: BTreeMap<&'static str, Method>,
     /// What has gone wrong since somebody last asked.
     errors: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Method {
+    /// Failures included, long polls excluded.
+    times: Histogram,
+    errors: u64,
 }
 
 impl Rpc {
@@ -73,6 +84,11 @@ impl Rpc {
         let health = self.health();
         RpcFigures {
             healthy: health.connected && !health.unhealthy,
+            methods: health
+                .methods
+                .iter()
+                .map(|(name, method)| (*name, method.figures()))
+                .collect(),
             gbt_hour: health.templates.statistics(self.started.elapsed().as_secs()),
             ..health.figures.clone()
         }
@@ -151,7 +167,7 @@ impl Rpc {
             }
             Err(NodeError::Timeout { .. }) => Ok(None),
             Err(error) => {
-                self.failed(&error);
+                self.failed(method, &error);
                 Err(error)
             }
         }
@@ -195,12 +211,16 @@ impl Rpc {
         let started = Instant::now();
         let result = self.endpoint.ask(agent, method, params, timeout, read);
         let took = started.elapsed();
-        if method == "getblocktemplate" {
-            self.health().templates.add(self.started.elapsed().as_secs(), took);
+        {
+            let mut health = self.health();
+            health.methods.entry(method).or_default().times.record(took);
+            if method == "getblocktemplate" {
+                health.templates.add(self.started.elapsed().as_secs(), took);
+            }
         }
         match &result {
             Ok(_) => self.succeeded(method, Some(took)),
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(method, error),
         }
         result
     }
@@ -234,8 +254,9 @@ impl Rpc {
         }
     }
 
-    fn failed(&self, error: &NodeError) {
+    fn failed(&self, method: &'static str, error: &NodeError) {
         let mut health = self.health();
+        health.methods.entry(method).or_default().errors += 1;
         health.figures.errors += 1;
         health.figures.last_error = Some(error.to_string());
         health.note(error.to_string());
@@ -247,6 +268,12 @@ impl Rpc {
 
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().expect("no code panics while it holds this")
+    }
+}
+
+impl Method {
+    fn figures(&self) -> MethodFigures {
+        MethodFigures { times: self.times.snapshot(), errors: self.errors }
     }
 }
 
@@ -309,5 +336,23 @@ mod tests {
         node.join().unwrap();
         let figures = rpc.figures();
         assert_eq!((figures.submit_count, figures.errors), (1, 0));
+        let method = &figures.methods["submitblock"];
+        assert_eq!((method.times.count, method.errors), (1, 0));
+        assert_eq!(figures.methods.len(), 1, "what keeps the connection warm says nothing");
+    }
+
+    #[test]
+    fn failures_count_for_their_method_and_those_of_a_long_poll_take_no_time() {
+        // Nobody listens there.
+        let rpc = Rpc::new("http://127.0.0.1:1", Auth::None);
+        let (nothing, second) = (json!([]), Duration::from_secs(1));
+        rpc.call_once::<Value>("getpeerinfo", &nothing, second).unwrap_err();
+        let read = |_: &mut dyn Read, _| Ok(());
+        rpc.wait_reading("getblocktemplate", &nothing, second, read).unwrap_err();
+        let figures = rpc.figures();
+        let counts = figures.methods.iter().map(|(name, m)| (*name, m.times.count, m.errors));
+        let expected = [("getblocktemplate", 0, 1), ("getpeerinfo", 1, 1)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
+        assert_eq!(figures.errors, 2);
     }
 }

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use gopool_shards::tally::Times;
+
 /// Upper bounds of the buckets, in microseconds and inclusive; one more bucket has none. A
 /// transaction in memory takes less than the first, an `fsync` on a good disk about 1 ms and on
 /// a bad one 100 ms; after 10 s it does not matter any more how bad it is.
@@ -25,13 +27,13 @@ pub struct Histogram {
 pub struct HistogramSnapshot {
     /// Upper bounds, and how many durations were that or less: Prometheus's `le` buckets
     /// without the last, `+Inf`, which is `count`.
-    pub cumulative: [(Duration, u64); BOUNDS_COUNT],
+    pub cumulative: Vec<(Duration, u64)>,
     pub count: u64,
     pub sum: Duration,
 }
 
 impl Default for HistogramSnapshot {
-    /// Of nothing; its bounds are those of any other.
+    /// Of nothing; its bounds are those of [`Histogram`].
     fn default() -> Self {
         Histogram::new().snapshot()
     }
@@ -63,15 +65,21 @@ impl Histogram {
     /// durations more or less, which were recorded meanwhile.
     pub fn snapshot(&self) -> HistogramSnapshot {
         let mut count = 0;
-        let mut cumulative = [(Duration::ZERO, 0); BOUNDS_COUNT];
-        for (index, bucket) in self.buckets.iter().enumerate() {
+        let mut cumulative = Vec::with_capacity(BOUNDS_COUNT);
+        for (bucket, bound) in self.buckets.iter().zip(BOUNDS_US) {
             count += bucket.load(Ordering::Relaxed);
-            if let Some(entry) = cumulative.get_mut(index) {
-                *entry = (Duration::from_micros(BOUNDS_US[index]), count);
-            }
+            cumulative.push((Duration::from_micros(bound), count));
         }
+        count += self.buckets[BOUNDS_COUNT].load(Ordering::Relaxed);
         let sum = Duration::from_micros(self.sum_us.load(Ordering::Relaxed));
         HistogramSnapshot { cumulative, count, sum }
+    }
+}
+
+impl From<&Times> for HistogramSnapshot {
+    /// Of what shards have counted, with their bounds.
+    fn from(times: &Times) -> Self {
+        Self { cumulative: times.cumulative().collect(), count: times.count(), sum: times.sum() }
     }
 }
 
@@ -85,7 +93,7 @@ impl HistogramSnapshot {
         }
         let rank = fraction.clamp(0.0, 1.0) * self.count as f64;
         let (mut bound_below, mut count_below) = (Duration::ZERO, 0);
-        for (bound, count) in self.cumulative {
+        for &(bound, count) in &self.cumulative {
             if count > count_below && rank <= count as f64 {
                 let part = (rank - count_below as f64) / (count - count_below) as f64;
                 return Some(bound_below + (bound - bound_below).mul_f64(part.max(0.0)));
@@ -134,6 +142,17 @@ mod tests {
         let snapshot = histogram.snapshot();
         assert_eq!((snapshot.cumulative[0].1, snapshot.cumulative[1].1), (0, 1));
         assert_eq!(snapshot.count, 2);
+    }
+
+    #[test]
+    fn what_shards_have_counted_is_read_the_same() {
+        let mut times = Times::default();
+        times.record(40 * US, 9);
+        times.record(Duration::from_secs(3), 1);
+        let snapshot = HistogramSnapshot::from(&times);
+        assert_eq!(snapshot.cumulative[..2], [(25 * US, 0), (50 * US, 9)]);
+        assert_eq!((snapshot.count, snapshot.sum), (10, 3_000_360 * US));
+        assert_eq!(snapshot.quantile(0.45), Some(37 * US + US / 2));
     }
 
     #[test]

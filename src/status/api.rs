@@ -2,8 +2,10 @@
 //! metrics are rendered from this same object, so the three cannot disagree.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use gopool_shards::link::Stages;
+use gopool_shards::tally::Pace;
 use serde::Serialize;
 
 use super::format;
@@ -12,7 +14,10 @@ use crate::privacy;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events;
 use crate::rings::histogram::HistogramSnapshot;
-use crate::snapshot::{BlockFigures, FeedFigures, JobFigures, ProcessFigures, Snapshot};
+use crate::snapshot::{
+    BlockFigures, FeedFigures, JobFigures, MethodFigures, NodeFigures, ParkedFigures,
+    ProcessFigures, Snapshot,
+};
 use crate::store::StoreFigures;
 
 /// Found blocks listed, newest first; polled often, so it stays as short as the overview's table.
@@ -59,6 +64,39 @@ pub struct Server {
     pub shards: Vec<Shard>,
     #[serde(flatten)]
     pub process: Process,
+    #[serde(skip)]
+    pub measured: Measured,
+}
+
+/// What only the metrics have: distributions, and details for whoever looks into something.
+#[derive(Debug)]
+pub struct Measured {
+    pub share_answers: HistogramSnapshot,
+    pub first_notify: HistogramSnapshot,
+    pub block_submits: HistogramSnapshot,
+    pub rpc_methods: BTreeMap<&'static str, MethodFigures>,
+    /// In the clear and over TLS.
+    pub stages: [Stages; 2],
+    pub job_age: Option<Duration>,
+    pub node: NodeFigures,
+    pub parked: ParkedFigures,
+}
+
+impl Measured {
+    fn new(snapshot: &Snapshot) -> Self {
+        let age = |job: &JobFigures| snapshot.built_at.duration_since(job.built_at);
+        Self {
+            share_answers: (&snapshot.shares.answers).into(),
+            first_notify: (&snapshot.shares.first_told).into(),
+            block_submits: (&snapshot.block_submits).into(),
+            rpc_methods: snapshot.rpc.methods.clone(),
+            stages: snapshot.connections.stages,
+            // A clock that was set back shows a job that is new.
+            job_age: snapshot.job.as_ref().map(|job| age(job).unwrap_or_default()),
+            node: snapshot.node,
+            parked: snapshot.parked,
+        }
+    }
 }
 
 /// How the writing of the state database goes.
@@ -253,6 +291,12 @@ pub struct Shard {
     pub connections: u64,
     pub accepted: u64,
     pub rejected: u64,
+    #[serde(skip)]
+    pub pace: Pace,
+    #[serde(skip)]
+    pub outbox_bytes: u64,
+    #[serde(skip)]
+    pub receive_buffers_peak: u64,
 }
 
 /// The names are the contract's: `goroutines` are our threads, `go_mem` is our allocator.
@@ -341,9 +385,13 @@ impl Server {
                     connections: shard.connections,
                     accepted: shard.accepted,
                     rejected: shard.rejected,
+                    pace: shard.pace,
+                    outbox_bytes: shard.outbox_bytes,
+                    receive_buffers_peak: shard.receive_buffers_peak,
                 })
                 .collect(),
             process: Process::new(&snapshot.process),
+            measured: Measured::new(snapshot),
         }
     }
 }

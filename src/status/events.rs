@@ -11,8 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use serde::Serialize;
 
 use super::api::Block;
 use super::format;
-use super::http::Chunks;
+use super::http::{Chunks, NextChunks};
 use crate::snapshot::{BlockFigures, Snapshot, TipFigures};
 
 /// Tips and blocks that are remembered for those who come back: hours of them.
@@ -248,7 +247,7 @@ impl Listener {
 }
 
 impl Chunks for Listener {
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Vec<Rc<[u8]>>> + '_>> {
+    fn next(&mut self) -> NextChunks<'_> {
         Box::pin(async {
             if !std::mem::replace(&mut self.is_greeted, true) {
                 let mut chunks = vec![Rc::from(RETRY.as_bytes())];

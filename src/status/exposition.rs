@@ -1,6 +1,7 @@
 //! Metrics as text, in the two formats scrapers read: Prometheus text 0.0.4 and OpenMetrics 1.0.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::rings::histogram::HistogramSnapshot;
 
@@ -34,7 +35,7 @@ pub enum Kind {
     Gauge,
     Counter,
     Info,
-    /// Samples are [`Sample::bucket`]s, cumulative and in order, then [`Sample::part`]s.
+    /// Samples come from [`Sample::of_histogram`].
     Histogram,
 }
 
@@ -55,19 +56,17 @@ impl Sample {
         Self { part: "", labels, value }
     }
 
-    /// All samples of a histogram.
-    pub fn of_histogram(times: &HistogramSnapshot) -> Vec<Self> {
-        let bucket = |bound: String, count: u64| Self {
-            part: "_bucket",
-            labels: vec![("le", bound)],
-            value: count as f64,
+    /// All samples of a histogram: its buckets, cumulative and in order, then the rest.
+    pub fn of_histogram(labels: &[(&'static str, &str)], times: &HistogramSnapshot) -> Vec<Self> {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, (*value).into())).collect();
+        let part = |part, value| Self { part, labels: labels.clone(), value };
+        let bucket = |bound: String, count: u64| {
+            let mut bucket = part("_bucket", count as f64);
+            bucket.labels.push(("le", bound));
+            bucket
         };
-        let part = |part, value| Self { part, labels: Vec::new(), value };
-        let mut samples: Vec<Self> = times
-            .cumulative
-            .iter()
-            .map(|(bound, count)| bucket(format!("{:?}", bound.as_secs_f64()), *count))
-            .collect();
+        let mut samples: Vec<Self> =
+            times.cumulative.iter().map(|(bound, count)| bucket(seconds(*bound), *count)).collect();
         samples.push(bucket("+Inf".to_owned(), times.count));
         samples.push(part("_sum", times.sum.as_secs_f64()));
         samples.push(part("_count", times.count as f64));
@@ -127,6 +126,12 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     writeln!(out, "{text}").expect("writing to a string does not fail");
 }
 
+/// As a bound is written: `0.000025`, `1.0`.
+fn seconds(bound: Duration) -> String {
+    let seconds = bound.as_secs_f64();
+    if seconds.fract() == 0.0 { format!("{seconds:.1}") } else { seconds.to_string() }
+}
+
 fn escape(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -172,7 +177,7 @@ mod tests {
             name: "h_seconds",
             unit: "seconds",
             help: "Text.",
-            samples: Sample::of_histogram(&times.snapshot()),
+            samples: Sample::of_histogram(&[], &times.snapshot()),
         };
         let text = write(&[family], Format::Text);
         assert!(text.starts_with("# TYPE h_seconds histogram\n# HELP h_seconds Text.\n"));
@@ -181,6 +186,27 @@ mod tests {
             "h_seconds_bucket{le=\"0.0025\"} 1\n",
             "h_seconds_bucket{le=\"10.0\"} 1\n",
             "h_seconds_bucket{le=\"+Inf\"} 2\nh_seconds_sum 60.002\nh_seconds_count 2\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn a_histogram_with_labels_has_its_bound_last_and_each_set_whole() {
+        let mut times = gopool_shards::tally::Times::default();
+        times.record(Duration::from_micros(20), 3);
+        let samples = ["0", "1"]
+            .iter()
+            .flat_map(|id| Sample::of_histogram(&[("shard", id)], &(&times).into()))
+            .collect();
+        let (name, help) = ("h_seconds", "Text.");
+        let family = Family { kind: Kind::Histogram, name, unit: "seconds", help, samples };
+        let text = write(&[family], Format::OpenMetrics);
+        for line in [
+            "h_seconds_bucket{shard=\"0\",le=\"0.000025\"} 3\n",
+            "h_seconds_bucket{shard=\"0\",le=\"1.0\"} 3\n",
+            "h_seconds_bucket{shard=\"0\",le=\"+Inf\"} 3\nh_seconds_sum{shard=\"0\"} 0.00006\n\
+             h_seconds_count{shard=\"0\"} 3\nh_seconds_bucket{shard=\"1\",le=\"0.000025\"} 3\n",
         ] {
             assert!(text.contains(line), "{line}{text}");
         }

@@ -1,10 +1,15 @@
 //! The figures of `/api/server` for Prometheus: one description of every metric, which both text
-//! formats are written from. No worker or wallet in any label.
+//! formats are written from. Labels have few values: a shard, a reason, a state, a method of the node;
+//! never a worker or a wallet. `documentation/metrics.md` has them all, which a test makes sure of.
 
 use std::collections::BTreeMap;
 
+use gopool_shards::link::Stages;
+
 use super::api::{Server, Shard};
 use super::exposition::{self, Family, Format, Kind, Sample};
+use crate::rings::histogram::HistogramSnapshot;
+use crate::snapshot::MethodFigures;
 
 pub fn render(server: &Server, format: Format) -> String {
     exposition::write(&families(server), format)
@@ -33,6 +38,19 @@ fn families(server: &Server) -> Vec<Family> {
             .collect(),
         ..family(kind, name, "", help, Vec::new())
     };
+    let histogram = |name, help, times: &HistogramSnapshot| Family {
+        samples: Sample::of_histogram(&[], times),
+        ..family(Kind::Histogram, name, "seconds", help, Vec::new())
+    };
+    let methods = &server.measured.rpc_methods;
+    let by_method =
+        |kind, name, unit, help, samples: fn(&str, &MethodFigures) -> Vec<Sample>| Family {
+            samples: methods
+                .iter()
+                .flat_map(|(method, figures)| samples(method, figures))
+                .collect(),
+            ..family(kind, name, unit, help, Vec::new())
+        };
     let info = Family {
         samples: vec![Sample::with(
             vec![
@@ -46,6 +64,7 @@ fn families(server: &Server) -> Vec<Family> {
 
     let (feed, job, process) = (&server.job_feed, server.job.as_ref(), &server.process);
     let (shares, connections, blocks) = (&server.shares, &server.connections, &server.blocks);
+    let measured = &server.measured;
     vec![
         info,
         gauge(
@@ -95,6 +114,11 @@ fn families(server: &Server) -> Vec<Family> {
             "Hashrate that the recently accepted work stands for.",
             shares.hashrate,
         ),
+        histogram(
+            "gopool_share_answer_seconds",
+            "From the turn that took a submission from its socket until the answer was sent.",
+            &measured.share_answers,
+        ),
         counter(
             "gopool_blocks_accepted",
             "Found blocks the node accepted.",
@@ -106,6 +130,11 @@ fn families(server: &Server) -> Vec<Family> {
             blocks.errored as f64,
         ),
         gauge("gopool_blocks_pending", "", "Found blocks not settled yet.", blocks.pending as f64),
+        histogram(
+            "gopool_block_submit_seconds",
+            "From a found block until its first byte left for the node.",
+            &measured.block_submits,
+        ),
         // The database.
         gauge(
             "gopool_database_waiting",
@@ -123,16 +152,11 @@ fn families(server: &Server) -> Vec<Family> {
             "Bans that are in force and could not be kept for the next start.",
             server.database.bans_dropped as f64,
         ),
-        Family {
-            samples: Sample::of_histogram(&server.database.transaction_times),
-            ..family(
-                Kind::Histogram,
-                "gopool_database_transaction_seconds",
-                "seconds",
-                "From the begin of a transaction until its commit was on the disk.",
-                Vec::new(),
-            )
-        },
+        histogram(
+            "gopool_database_transaction_seconds",
+            "From the begin of a transaction until its commit was on the disk.",
+            &server.database.transaction_times,
+        ),
         maybe(
             "gopool_backup_timestamp_seconds",
             "seconds",
@@ -158,6 +182,28 @@ fn families(server: &Server) -> Vec<Family> {
             "",
             "Open Stratum connections over TLS.",
             connections.tls as f64,
+        ),
+        Family {
+            samples: connection_samples(&measured.stages),
+            ..family(
+                Kind::Gauge,
+                "gopool_connections",
+                "",
+                "Open Stratum connections, by how far they have come and by transport.",
+                Vec::new(),
+            )
+        },
+        gauge(
+            "gopool_parked_places",
+            "",
+            "Places kept for miners that have gone and may come back.",
+            measured.parked.places as f64,
+        ),
+        gauge(
+            "gopool_parked_shares",
+            "",
+            "Shares remembered at parked places.",
+            measured.parked.shares as f64,
         ),
         counter(
             "gopool_connections_accepted",
@@ -192,6 +238,45 @@ fn families(server: &Server) -> Vec<Family> {
             "Shares a shard rejected.",
             |shard| shard.rejected,
         ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_turns",
+            "Turns in which a shard took what had come from all of its sockets.",
+            |shard| shard.pace.turns,
+        ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_batches",
+            "Batches of submissions a shard judged side by side.",
+            |shard| shard.pace.batches,
+        ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_submissions_judged",
+            "Submissions in those batches.",
+            |shard| shard.pace.answers.count(),
+        ),
+        by_shard(
+            Kind::Gauge,
+            "gopool_shard_receive_buffers_peak",
+            "Receive buffers of a shard that were full at once, at most, in the last second.",
+            |shard| shard.receive_buffers_peak,
+        ),
+        by_shard(
+            Kind::Counter,
+            "gopool_shard_receive_starved",
+            "Receives that had to wait because all buffers of the shard were full.",
+            |shard| shard.pace.starved,
+        ),
+        Family {
+            unit: "bytes",
+            ..by_shard(
+                Kind::Gauge,
+                "gopool_shard_outbox_bytes",
+                "Bytes that the miners of a shard have not taken yet.",
+                |shard| shard.outbox_bytes,
+            )
+        },
         // The chain and the work handed out.
         maybe("gopool_job_height", "", "Height being mined.", job.map(|job| job.height as f64)),
         maybe(
@@ -219,6 +304,27 @@ fn families(server: &Server) -> Vec<Family> {
             job.and_then(|job| unix_seconds(&job.built_at)),
         ),
         maybe(
+            "gopool_job_age_seconds",
+            "seconds",
+            "Time since the current job was built.",
+            measured.job_age.map(|age| age.as_secs_f64()),
+        ),
+        histogram(
+            "gopool_work_first_notify_seconds",
+            "From when the pool could know of a new tip until the first miner was told.",
+            &measured.first_notify,
+        ),
+        Family {
+            samples: server.shards.iter().flat_map(last_miner_samples).collect(),
+            ..family(
+                Kind::Histogram,
+                "gopool_work_last_miner_seconds",
+                "seconds",
+                "From a new tip's being sent to a shard until its last miner was told.",
+                Vec::new(),
+            )
+        },
+        maybe(
             "gopool_tip_height",
             "",
             "Height of the newest block.",
@@ -238,7 +344,32 @@ fn families(server: &Server) -> Vec<Family> {
         ),
         // The node.
         gauge("gopool_rpc_up", "", "1 while the node answers RPC.", flag(server.rpc_healthy)),
-        counter("gopool_rpc_errors", "Failed RPC attempts.", server.rpc_errors as f64),
+        gauge(
+            "gopool_node_healthy",
+            "",
+            "1 while the node gives fresh work and is in step with its chain.",
+            flag(measured.node.healthy),
+        ),
+        maybe(
+            "gopool_node_blocks_behind",
+            "",
+            "Headers whose blocks the node does not have yet.",
+            measured.node.blocks_behind.map(|blocks| blocks as f64),
+        ),
+        by_method(
+            Kind::Histogram,
+            "gopool_rpc_seconds",
+            "seconds",
+            "Duration of RPC attempts, failed ones included and long polls excluded, by method.",
+            |method, figures| Sample::of_histogram(&[("method", method)], &figures.times),
+        ),
+        by_method(
+            Kind::Counter,
+            "gopool_rpc_errors",
+            "",
+            "Failed RPC attempts, by method.",
+            |method, figures| vec![Sample::new("method", method, figures.errors as f64)],
+        ),
         counter(
             "gopool_rpc_disconnects",
             "Times the node was lost.",
@@ -355,6 +486,28 @@ fn family(
     Family { kind, name, unit, help, samples }
 }
 
+/// Their sum is what is open.
+fn connection_samples(stages: &[Stages; 2]) -> Vec<Sample> {
+    let of = |transport: &str, state: &str, count: u64| {
+        let labels = vec![("state", state.to_owned()), ("transport", transport.to_owned())];
+        Sample::with(labels, count as f64)
+    };
+    let transports = ["tcp", "tls"].into_iter().zip(stages);
+    transports
+        .flat_map(|(transport, stages)| {
+            [
+                of(transport, "connected", stages.connected),
+                of(transport, "subscribed", stages.subscribed),
+                of(transport, "authorized", stages.authorized),
+            ]
+        })
+        .collect()
+}
+
+fn last_miner_samples(shard: &Shard) -> Vec<Sample> {
+    Sample::of_histogram(&[("shard", &shard.id.to_string())], &(&shard.pace.last_told).into())
+}
+
 fn flag(is_set: bool) -> f64 {
     f64::from(u8::from(is_set))
 }
@@ -365,111 +518,4 @@ fn unix_seconds(rfc3339: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{HashMap, HashSet};
-
-    use super::*;
-    use crate::status::sample;
-
-    fn text(snapshot: &crate::snapshot::Snapshot, format: Format) -> String {
-        render(&Server::new(snapshot), format)
-    }
-
-    /// A strict reader: descriptions precede samples, families are not interleaved or repeated,
-    /// every sample belongs to the family above it, no series appears twice.
-    fn read(text: &str, format: Format) -> HashMap<String, f64> {
-        let body = match format {
-            Format::OpenMetrics => text.strip_suffix("# EOF\n").expect("ends in EOF"),
-            Format::Text => text,
-        };
-        assert!(body.ends_with('\n') && !body.contains("\n\n") && !body.contains('\r'));
-        let mut described: HashSet<String> = HashSet::new();
-        let mut series = HashMap::new();
-        let (mut family, mut kind) = (String::new(), String::new());
-        for line in body.lines() {
-            if let Some(comment) = line.strip_prefix("# ") {
-                let [keyword, name, rest] =
-                    comment.splitn(3, ' ').collect::<Vec<_>>().try_into().expect("three parts");
-                match keyword {
-                    "TYPE" => {
-                        assert!(described.insert(name.to_owned()), "{name} twice");
-                        (family, kind) = (name.to_owned(), rest.to_owned());
-                    }
-                    "UNIT" => {
-                        assert_eq!(format, Format::OpenMetrics);
-                        assert!(name == family && name.ends_with(&format!("_{rest}")), "{line}");
-                    }
-                    "HELP" => assert!(name == family && !rest.is_empty(), "{line}"),
-                    _ => panic!("{line}"),
-                }
-                continue;
-            }
-            let (key, value) = line.rsplit_once(' ').expect("a value");
-            let name = key.split('{').next().unwrap();
-            let expected = match (format, kind.as_str()) {
-                (Format::OpenMetrics, "counter") => format!("{family}_total"),
-                (Format::OpenMetrics, "info") => format!("{family}_info"),
-                (Format::Text, "counter") => {
-                    assert!(family.ends_with("_total"), "{family}");
-                    family.clone()
-                }
-                (_, "histogram") => {
-                    let part = name.strip_prefix(&*family).expect("a part of it");
-                    assert!(["_bucket", "_sum", "_count"].contains(&part), "{name}");
-                    name.to_owned()
-                }
-                _ => family.clone(),
-            };
-            assert_eq!(name, expected);
-            assert!(name.starts_with("gopool_"));
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-            );
-            let value: f64 = value.parse().expect("a number");
-            assert!(value.is_finite() && value >= 0.0, "{line}");
-            assert!(series.insert(key.to_owned(), value).is_none(), "{key} twice");
-        }
-        series
-    }
-
-    #[test]
-    fn both_texts_are_well_formed_and_say_the_same() {
-        for snapshot in [sample::empty(), sample::busy()] {
-            let [plain, open] = [Format::Text, Format::OpenMetrics]
-                .map(|format| read(&text(&snapshot, format), format));
-            assert_eq!(plain, open);
-            assert!(plain.len() > 30);
-        }
-    }
-
-    #[test]
-    fn the_values_are_those_of_the_snapshot() {
-        let series = read(&text(&sample::busy(), Format::OpenMetrics), Format::OpenMetrics);
-        for (key, value) in [
-            ("gopool_build_info{version=\"0.1.0\",network=\"mainnet\"}", 1.0),
-            ("gopool_uptime_seconds", 273_906.0),
-            ("gopool_shares_accepted_total", 1_284_402.0),
-            ("gopool_shares_rejected_total{reason=\"stale job\"}", 312.0),
-            ("gopool_shard_connections{shard=\"2\"}", 7.0),
-            ("gopool_job_height", 934_218.0),
-            ("gopool_job_built_timestamp_seconds", 1_769_889_290.0),
-            ("gopool_process_cpu_ratio", 0.03214),
-        ] {
-            assert_eq!(series.get(key), Some(&value), "{key}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_exist_yet_has_no_sample() {
-        let series = read(&text(&sample::empty(), Format::Text), Format::Text);
-        assert!(!series.keys().any(|key| key.contains("job_") || key.contains("tip_")));
-    }
-
-    #[test]
-    fn no_text_tells_who_mines() {
-        let text = text(&sample::busy(), Format::Text);
-        for word in ["bc1q", "garage", "worker=", "10.0.0.7"] {
-            assert!(!text.contains(word), "{word}");
-        }
-    }
-}
+mod tests;

@@ -6,13 +6,29 @@ use crate::backup::BackupFigures;
 use crate::ledger::miner_types::MinerType;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
-use crate::rings::histogram::Histogram;
+use crate::rings::histogram::{Histogram, HistogramSnapshot};
 use crate::rings::latency::LatencyStatistics;
 use crate::snapshot::*;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
+use gopool_shards::link::Stages;
+use gopool_shards::tally::{Pace, Times};
 
 pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_889_302)
+}
+
+/// Milliseconds.
+fn took(milliseconds: &[u64]) -> HistogramSnapshot {
+    let histogram = Histogram::default();
+    milliseconds.iter().for_each(|ms| histogram.record(Duration::from_millis(*ms)));
+    histogram.snapshot()
+}
+
+/// Microseconds, and how often.
+fn times(microseconds: &[(u64, u32)]) -> Times {
+    let mut times = Times::default();
+    microseconds.iter().for_each(|(us, count)| times.record(Duration::from_micros(*us), *count));
+    times
 }
 
 pub fn empty() -> Snapshot {
@@ -26,6 +42,7 @@ pub fn empty() -> Snapshot {
         pool_fee_percent: 2.0,
         rpc: RpcFigures::default(),
         feed: FeedFigures::default(),
+        node: NodeFigures::default(),
         job: None,
         shares: ShareFigures::default(),
         connections: ConnectionFigures::default(),
@@ -38,6 +55,8 @@ pub fn empty() -> Snapshot {
         blocks_accepted: 0,
         blocks_errored: 0,
         blocks_pending: 0,
+        block_submits: Default::default(),
+        parked: ParkedFigures::default(),
         store: StoreFigures::default(),
         backup: BackupFigures::default(),
         recent_hashrate: RecentHashrate::default(),
@@ -76,7 +95,13 @@ pub fn busy() -> Snapshot {
         submit_seconds_last: 0.041,
         submit_seconds_max: 0.055,
         submit_count: 2,
+        methods: [("getblocktemplate", 2), ("submitblock", 1)]
+            .map(|(name, errors)| (name, MethodFigures { times: took(&[12, 400]), errors }))
+            .into(),
     };
+    snapshot.node = NodeFigures { healthy: true, blocks_behind: Some(0) };
+    snapshot.block_submits = times(&[(180, 1)]);
+    snapshot.parked = ParkedFigures { places: 4, shares: 612 };
     snapshot.feed = FeedFigures {
         last_error: Some("open /root/.bitcoin/.cookie: not found".to_owned()),
         last_error_at: Some(ago(40)),
@@ -117,11 +142,17 @@ pub fn busy() -> Snapshot {
         hashrate: 1.3942e15,
         per_second: 5.2067,
         per_minute: 312.4,
+        answers: times(&[(40, 1_284_000), (3_000, 760)]),
+        first_told: times(&[(1_400, 3), (90_000, 1)]),
     };
     snapshot.connections = ConnectionFigures {
         open: 23,
         authorized: 21,
         tls: 3,
+        stages: [
+            Stages { connected: 1, subscribed: 1, authorized: 18 },
+            Stages { connected: 0, subscribed: 0, authorized: 3 },
+        ],
         accepted: 341,
         refused: 4,
         closed: [("hangup", 290), ("idle", 28)].into(),
@@ -133,6 +164,16 @@ pub fn busy() -> Snapshot {
             connections: 7,
             accepted: 428_134,
             rejected: 119,
+            pace: Pace {
+                turns: 500_000,
+                batches: 400_000,
+                starved: id as u64,
+                answers: times(&[(40, 428_253)]),
+                first_told: Times::default(),
+                last_told: times(&[(2_300, 4)]),
+            },
+            outbox_bytes: 0,
+            receive_buffers_peak: 12,
         })
         .collect();
     snapshot.workers = ["garage", "attic.01", "heater", "bitaxe-7", "s21\"<b>"]
@@ -181,9 +222,7 @@ pub fn busy() -> Snapshot {
         at: 1_769_800_000,
         hash: "...7d4e19c2b6f07d4e".to_owned(),
     }];
-    let commits = Histogram::default();
-    commits.record(Duration::from_millis(3));
-    snapshot.store = StoreFigures { transactions: commits.snapshot(), ..StoreFigures::default() };
+    snapshot.store = StoreFigures { transactions: took(&[3]), ..StoreFigures::default() };
     snapshot.backup = BackupFigures {
         path: Some("/var/lib/gopool/state/workers.db.bak".into()),
         last_attempt: Some(ago(600)),

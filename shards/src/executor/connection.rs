@@ -190,15 +190,19 @@ impl Connection {
     }
 
     /// New work for this miner; while bytes wait it is owed, so that only the newest is sent.
-    pub(super) fn on_work(&self, shard: &Shard) {
+    /// Whether it has been told.
+    pub(super) fn on_work(&self, shard: &Shard) -> bool {
         if self.closing.get().is_some() {
-            return;
+            return false;
         }
         if !self.outbox.borrow().is_empty() {
             self.outbox.borrow_mut().owe_work();
-            return;
+            return false;
         }
-        shard.with_env(self, |session, env| session.on_work(env));
+        shard.with_env(self, |session, env| {
+            session.on_work(env);
+            !env.out.is_empty()
+        })
     }
 
     /// Work that was owed, once there is room.
@@ -233,6 +237,11 @@ impl Connection {
         {
             visit.left(shard.now().elapsed);
         }
+    }
+
+    /// What the miner has not taken yet.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.outbox.borrow().waiting_bytes()
     }
 
     pub(super) fn is_overdue(&self, shard: &Shard) -> bool {

@@ -8,7 +8,7 @@ use glommio::timer::sleep;
 use tracing::debug;
 
 use crate::limits::{CLOSE_LINGER, RECONNECT_WAIT_MAX, RECONNECTS_PER_SECOND};
-use crate::link::{DownlinkReceiver, News, Phase};
+use crate::link::{Delivery, DownlinkReceiver, NewTip, News, Phase};
 use crate::session::notify::Work;
 use crate::tally::CloseReason;
 use crate::wire::reply;
@@ -24,9 +24,12 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
     loop {
         match down.recv().await {
             News::Settings(settings) => *shard.settings.borrow_mut() = settings,
-            News::Job(job) => {
+            News::Job(Delivery { job, sent_at, new_tip }) => {
                 *shard.work.borrow_mut() = Some(Arc::new(Work::new(job)));
-                broadcast(&shard).await;
+                let has_told = broadcast(&shard, new_tip.as_deref()).await;
+                if has_told && new_tip.is_some() {
+                    shard.tally.borrow_mut().told_last(sent_at.elapsed());
+                }
             }
             News::Phase(Phase::Paused) => {
                 shard.is_paused.set(true);
@@ -68,8 +71,20 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
 }
 
 /// Every miner hears of new work before anything else is done with it.
-async fn broadcast(shard: &Rc<Shard>) {
-    shard.for_each(|connection| connection.on_work(shard)).await;
+/// Whether anybody has. One that has not taken what it was told before is not waited for.
+async fn broadcast(shard: &Rc<Shard>, new_tip: Option<&NewTip>) -> bool {
+    let mut has_told = false;
+    shard
+        .for_each(|connection| {
+            if connection.on_work(shard)
+                && !std::mem::replace(&mut has_told, true)
+                && let Some(took) = new_tip.and_then(NewTip::told)
+            {
+                shard.tally.borrow_mut().told_first(took);
+            }
+        })
+        .await;
+    has_told
 }
 
 /// Says something to every miner, each by its number, and lets it go.

@@ -70,7 +70,8 @@ impl Judge {
         self.pending.len() >= JUDGE_BATCH_MAX
     }
 
-    /// Judges what has been gathered and has each session answer its own.
+    /// Judges what has been gathered and has each session answer its own. The clock is read once for
+    /// all of them.
     pub(super) fn conclude(&mut self, shard: &Shard) {
         self.hash();
         self.glance();
@@ -91,6 +92,9 @@ impl Judge {
             });
             first = end;
         }
+        // A turn's clock shows when it began.
+        let took = shard.shared.started.elapsed().saturating_sub(shard.now().elapsed);
+        shard.tally.borrow_mut().judged(self.pending.len(), took);
         self.pending.clear();
         self.coinbases.clear();
         if self.jobs.len() > JOBS_KEPT {

@@ -27,12 +27,17 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8], now: Duration) -> Result<(), OutboxFull> {
-        if self.bytes.len() - self.sent + bytes.len() > OUTBOX_BYTES_MAX {
+        if self.waiting_bytes() + bytes.len() > OUTBOX_BYTES_MAX {
             return Err(OutboxFull);
         }
         self.bytes.extend(bytes);
         self.since.get_or_insert(now);
         Ok(())
+    }
+
+    /// How much waits.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.sent
     }
 
     /// What to send next.
@@ -87,7 +92,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(b"abc", NOW).unwrap();
         outbox.mark_sent(1);
-        assert_eq!(outbox.unsent(), b"bc");
+        assert_eq!((outbox.unsent(), outbox.waiting_bytes()), (&b"bc"[..], 2));
         outbox.mark_sent(2);
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes.capacity(), 0);

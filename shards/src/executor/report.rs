@@ -7,10 +7,9 @@ use glommio::timer::sleep;
 use tracing::debug;
 
 use crate::limits::{BAN_REPORT_INTERVAL, REPORT_INTERVAL};
-use crate::link::{Gauges, Report, Sent};
+use crate::link::{Gauges, Report, Sent, Stages};
 
 use super::Shard;
-use super::connection::Connection;
 
 /// How long the last report waits for room in the queue; control empties it while it stops.
 const LAST_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -52,10 +51,14 @@ enum Handed {
 
 fn hand_in(shard: &Shard) -> Handed {
     // Taken whole, then sent: no borrow of shard state is alive across an await.
-    let sums = shard.tally.borrow_mut().take();
+    let mut sums = shard.tally.borrow_mut().take();
+    sums.pace.starved += shard.ring.take_starved();
     let report = Report { shard: shard.id, sums, gauges: gauges(shard) };
     match shard.up.try_send_report(report) {
-        Sent::Yes => Handed::Yes,
+        Sent::Yes => {
+            shard.ring.forget_peak();
+            Handed::Yes
+        }
         Sent::Full(report) => {
             shard.tally.borrow_mut().put_back(report.sums);
             Handed::NotYet
@@ -64,15 +67,22 @@ fn hand_in(shard: &Shard) -> Handed {
     }
 }
 
+/// One look at each connection, for all there is to know of it.
 fn gauges(shard: &Shard) -> Gauges {
-    let connections = shard.connections.borrow();
-    let count = |is_counted: fn(&Connection) -> bool| {
-        let open = connections.iter().filter(|(_, connection)| !connection.is_ending());
-        open.filter(|(_, connection)| is_counted(connection)).count() as u64
-    };
-    Gauges {
-        connections: (connections.len() - shard.ending.get()) as u64,
-        authorized: count(|connection| connection.session.borrow().is_authorized()),
-        tls: count(Connection::is_tls),
+    let mut gauges = Gauges { receive_buffers_peak: shard.ring.peak(), ..Gauges::default() };
+    for (_, connection) in &*shard.connections.borrow() {
+        gauges.outbox_bytes += connection.waiting_bytes() as u64;
+        if connection.is_ending() {
+            continue;
+        }
+        let Stages { connected, subscribed, authorized } =
+            if connection.is_tls() { &mut gauges.tls } else { &mut gauges.tcp };
+        let session = connection.session.borrow();
+        *match (session.is_authorized(), session.is_subscribed()) {
+            (true, _) => authorized,
+            (false, true) => subscribed,
+            (false, false) => connected,
+        } += 1;
     }
+    gauges
 }

@@ -6,7 +6,7 @@
 //! buffer and a poll request for each connection, and another system call for each read
 //! (`documentation/performance.md` has the comparison). This ring wakes it through an eventfd.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -52,6 +52,10 @@ pub(super) struct Ring {
     bell: BufferedFile,
     taken: RefCell<Vec<cqueue::Entry>>,
     waiting: RefCell<Slab<Rc<RefCell<Wait>>>>,
+    /// Receives that found no buffer.
+    starved: Cell<u64>,
+    /// Most things that had happened and not been taken yet; each but a few has a buffer.
+    peak: Cell<usize>,
 }
 
 struct Inner {
@@ -102,6 +106,8 @@ impl Ring {
             bell,
             taken: RefCell::default(),
             waiting: RefCell::default(),
+            starved: Cell::new(0),
+            peak: Cell::new(0),
         })
     }
 
@@ -148,7 +154,8 @@ impl Ring {
         mut on_event: impl FnMut(Event<'_>),
     ) -> io::Result<Taken> {
         let mut taken = self.taken.take();
-        let is_more_left = self.inner.borrow_mut().take(count_max, &mut taken)?;
+        let (is_more_left, ready) = self.inner.borrow_mut().take(count_max, &mut taken)?;
+        self.peak.set(self.peak.get().max(ready));
         let count = taken.len();
         for entry in taken.drain(..) {
             if entry.user_data() & READY == READY {
@@ -159,6 +166,20 @@ impl Ring {
         }
         self.taken.replace(taken);
         Ok(Taken { count, is_more_left })
+    }
+
+    /// How many receives have found all buffers full since this was last asked.
+    pub(super) fn take_starved(&self) -> u64 {
+        self.starved.take()
+    }
+
+    /// Buffers that were full at once, at most, since [`Self::forget_peak`].
+    pub(super) fn peak(&self) -> u64 {
+        self.peak.get().min(RECEIVE_BUFFERS.into()) as u64
+    }
+
+    pub(super) fn forget_peak(&self) {
+        self.peak.set(0);
     }
 
     /// Waits until there is something to take.
@@ -198,7 +219,10 @@ impl Ring {
                 }
             }
             // The pool was empty: there is room again once this has been taken.
-            Err(_) if entry.result() == -libc::ENOBUFS => self.receive(socket, token)?,
+            Err(_) if entry.result() == -libc::ENOBUFS => {
+                self.starved.set(self.starved.get() + 1);
+                self.receive(socket, token)?;
+            }
             _ => on_event(Event::Ended(token)),
         }
         Ok(())
@@ -222,14 +246,20 @@ impl Inner {
         }
     }
 
-    /// Whether the kernel has more to do.
-    fn take(&mut self, count_max: usize, taken: &mut Vec<cqueue::Entry>) -> io::Result<bool> {
+    /// Whether the kernel has more to do, and how much had happened.
+    fn take(
+        &mut self,
+        count_max: usize,
+        taken: &mut Vec<cqueue::Entry>,
+    ) -> io::Result<(bool, usize)> {
         let to_submit = self.uring.submission().len() as u32;
         // SAFETY: the call gets no argument beyond its flags.
         let entered = unsafe { self.uring.submitter().enter::<()>(to_submit, 0, GET_EVENTS, None) };
         entered.map(drop).or_else(busy_is_fine)?;
-        taken.extend(self.uring.completion().take(count_max));
-        Ok(self.uring.submission().taskrun())
+        let completions = self.uring.completion();
+        let ready = completions.len();
+        taken.extend(completions.take(count_max));
+        Ok((self.uring.submission().taskrun(), ready))
     }
 }
 

@@ -57,6 +57,7 @@ fn take(shard: &Rc<Shard>) -> std::io::Result<More> {
         }
     };
     shard.judge();
+    shard.tally.borrow_mut().turned();
     taken
 }
 

@@ -77,6 +77,12 @@ impl Directory {
         self.lock().end_parking(now)
     }
 
+    /// Places that are kept for those who may come back, and the shares remembered there.
+    pub fn parked(&self) -> (usize, usize) {
+        let places = self.lock();
+        (places.parked.len(), places.parked_shares)
+    }
+
     /// A place for connection `sequence`, whose client has brought a session id or not: the one it
     /// had, if it was its own and nobody has it now, with what was kept there; else a new one.
     pub(super) fn enter(
@@ -286,8 +292,8 @@ mod tests {
             let extranonce1 = place.extranonce1;
             directory.leave(place, Some(parked(extranonce1)), SECOND);
         }
+        assert_eq!(directory.parked(), (PARKED_SESSIONS_MAX, 0));
         let places = directory.lock();
-        assert_eq!(places.parked.len(), PARKED_SESSIONS_MAX);
         assert_eq!(places.taken.len(), PARKED_SESSIONS_MAX);
         assert!(!places.taken.contains(&1) && places.taken.contains(&11));
     }

@@ -295,7 +295,7 @@ impl Session {
         self.payee.is_some()
     }
 
-    fn is_subscribed(&self) -> bool {
+    pub fn is_subscribed(&self) -> bool {
         self.place.is_some()
     }
 

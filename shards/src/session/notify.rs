@@ -91,7 +91,7 @@ fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::work::job::{JobInputs, JobStamp};
     use crate::work::payout::PayoutPolicy;
@@ -99,7 +99,7 @@ pub(super) mod tests {
     use crate::work::template::Template;
 
     /// A job of the given number, on a tip of its own for each `tip`.
-    pub(in crate::session) fn job(id: u64, tip: u8) -> Arc<Job> {
+    pub(crate) fn job(id: u64, tip: u8) -> Arc<Job> {
         let template = Template {
             height: 100 + u64::from(tip),
             version: 0x2000_0000,

@@ -11,6 +11,7 @@ use crate::limits::{BANS_PER_REPORT_MAX, GONE_PER_REPORT_MAX, OBSERVATIONS_PER_R
 use super::Observation;
 use super::best::{self, BestShare};
 use super::look::Look;
+use super::times::Times;
 
 /// What happened since the last report. Sums may be added to each other in any order.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,25 @@ pub struct Sums {
     /// [`BEST_SHARES_MAX`](crate::limits::BEST_SHARES_MAX). A shard has named its best twelve when
     /// its reports are taken together, and little else.
     pub best_shares: Vec<BestShare>,
+    pub pace: Pace,
+}
+
+/// How quick a shard is, and what it does to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Times that it has taken what had come from all sockets.
+    pub turns: u64,
+    /// Times that it has judged submissions, side by side.
+    pub batches: u64,
+    /// Receives that ended because all of the ring's buffers were full.
+    pub starved: u64,
+    /// From the turn that took a submission to the answer: one for each that was hashed.
+    pub answers: Times,
+    /// From when the pool could know of a new tip to the first miner that was told, where that was
+    /// one of this shard.
+    pub first_told: Times,
+    /// From when the job on a new tip was sent to the shard until the last of its miners was told.
+    pub last_told: Times,
 }
 
 /// One worker's part of the sums.
@@ -92,6 +112,18 @@ impl Sums {
         for share in later.best_shares.into_iter().rev() {
             best::insert(&mut self.best_shares, share);
         }
+        self.pace.add(&later.pace);
+    }
+}
+
+impl Pace {
+    pub fn add(&mut self, later: &Self) {
+        self.turns += later.turns;
+        self.batches += later.batches;
+        self.starved += later.starved;
+        self.answers.add(&later.answers);
+        self.first_told.add(&later.first_told);
+        self.last_told.add(&later.last_told);
     }
 }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
-use gopool_shards::link::Phase;
+use gopool_shards::link::{Gauges, NewTip, Phase};
+use gopool_shards::tally::Pace;
 use gopool_shards::work::job::{Job, JobStamp};
 use gopool_shards::work::target::Target;
 
@@ -38,7 +39,8 @@ fn a_pause_tells_every_miner_once_closes_it_and_turns_away_who_comes() {
     let mut miner = mine(&shard);
     // One that has said nothing yet is told too.
     let mut silent = shard.connect();
-    while shard.uplink.reports.recv_timeout(ANSWER_LIMIT).expect("reports").gauges.connections < 2 {
+    while shard.uplink.reports.recv_timeout(ANSWER_LIMIT).expect("reports").gauges.connections() < 2
+    {
     }
 
     shard.downlink.send_phase(Phase::Paused);
@@ -141,5 +143,44 @@ fn a_block_reaches_control_although_nothing_else_happens() {
         let found = shard.uplink.solved.recv_timeout(HAND_OVER_LIMIT).expect("a block");
         assert_eq!(found.solved.job.id, id);
     }
+    shard.stop();
+}
+
+#[test]
+fn how_long_answers_and_new_work_take_is_reported() {
+    let shard = Running::start(defaults());
+    let mut miner = mine(&shard);
+    let submit = format!(
+        "{{\"id\":5,\"method\":\"mining.submit\",\"params\":[\"{WALLET}.rig1\",\"2-1\",\
+         \"00000000\",\"662307b7\",\"00000001\"]}}\n"
+    );
+    let asked_at = Instant::now();
+    miner.get_ref().write_all(submit.as_bytes()).expect("sent");
+    assert!(line(&mut miner).contains("\"id\":5"));
+    let round_trip = asked_at.elapsed();
+
+    let mut template = template();
+    template.height += 1;
+    let stamp = JobStamp { id: 2, built_at: 1_713_571_770, entropy: "Ef12".into() };
+    let job = Arc::new(Job::compile(&template, &job_inputs(), &stamp).expect("a job"));
+    let known_since = Instant::now() - Duration::from_secs(2);
+    shard.downlink.send_job_on_new_tip(job, NewTip::new(known_since));
+    assert!(line(&mut miner).contains("mining.notify"));
+
+    let mut pace = Pace::default();
+    while pace.answers.count() == 0 || pace.last_told.count() == 0 {
+        let report = shard.uplink.reports.recv_timeout(ANSWER_LIMIT).expect("reports");
+        pace.add(&report.sums.pace);
+        let Gauges { tcp, tls, outbox_bytes, .. } = report.gauges;
+        assert_eq!((tcp.authorized, tls.open(), outbox_bytes), (1, 0, 0));
+    }
+    assert_eq!((pace.answers.count(), pace.batches, pace.starved), (1, 1, 0));
+    // The turn may have begun just before.
+    assert!(pace.turns >= 2 && pace.answers.sum() <= round_trip + Duration::from_millis(100));
+    assert_eq!((pace.first_told.count(), pace.last_told.count()), (1, 1));
+    assert!(pace.first_told.sum() >= Duration::from_secs(2));
+    // From the link on, not from the node on.
+    assert!(pace.last_told.sum() < Duration::from_secs(1));
+    drop(miner);
     shard.stop();
 }

@@ -6,10 +6,13 @@ use std::rc::Rc;
 
 use super::Response;
 
+/// Bytes to come, each part shared by all who get it.
+pub type NextChunks<'a> = Pin<Box<dyn Future<Output = Vec<Rc<[u8]>>> + 'a>>;
+
 /// Bytes that are written once they are there, until the client goes.
 pub trait Chunks {
     /// What comes next; waits until there is something.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Vec<Rc<[u8]>>> + '_>>;
+    fn next(&mut self) -> NextChunks<'_>;
 }
 
 pub enum Answer {

@@ -9,7 +9,7 @@ mod request;
 mod response;
 
 pub use accept::{Quality, quality};
-pub use answer::{Answer, Chunks};
+pub use answer::{Answer, Chunks, NextChunks};
 pub use connection::{Service, Stopping, serve};
 pub use etag::{fingerprint, is_current};
 pub use request::{Method, Request};

@@ -11,7 +11,7 @@
 //! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
 //! | `settings` `pool`                             | the program under test                    |
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
-//! | `prometheus`                                  | a reader of `/metrics`                    |
+//! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status`                   | bad clients, bad starts, public figures   |
 //! | `reload` `first_run`                          | what an operator changes                  |
@@ -61,6 +61,7 @@ mod profile;
 mod refusals;
 mod reload;
 mod resume;
+mod scrape;
 mod shards;
 mod shutdown;
 mod state;

@@ -90,6 +90,10 @@ impl Pool {
         pool
     }
 
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
     /// The Stratum port, waited for: it opens with the first job.
     #[track_caller]
     pub fn stratum(&self) -> SocketAddr {

@@ -11,6 +11,7 @@ use super::api::Server;
 use super::assets::Assets;
 use super::exposition::Format;
 use super::http::{Body, fingerprint};
+use super::limits::Limiter;
 use super::metrics;
 use super::page::{self, Pages};
 use crate::snapshot::{Snapshot, SnapshotCell};
@@ -19,6 +20,7 @@ pub struct Site {
     pub assets: Assets,
     /// `-no-json` takes it away.
     pub has_json: bool,
+    pub limiter: RefCell<Limiter>,
     pages: RefCell<Rc<Pages>>,
     templates: PathBuf,
     snapshots: SnapshotCell,
@@ -35,7 +37,8 @@ impl Site {
             Pages::embedded(&assets)
         });
         let pages = RefCell::new(Rc::new(pages));
-        Self { assets, has_json, pages, templates, snapshots, newest: RefCell::new(None) }
+        let (limiter, newest) = (RefCell::default(), RefCell::new(None));
+        Self { assets, has_json, limiter, pages, templates, snapshots, newest }
     }
 
     pub fn pages(&self) -> Rc<Pages> {

@@ -23,7 +23,11 @@ impl Server {
         let switch = Arc::new(StatusSwitch::default());
         let templates = tempfile::tempdir().unwrap();
         let plan = StatusPlan {
-            listener,
+            http: Some(listener),
+            https: None,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: false,
+            challenges: templates.path().join("challenges"),
             snapshots: SnapshotCell::new(sample::busy()),
             core: None,
             templates: templates.path().to_owned(),

@@ -5,36 +5,49 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::*;
 
+mod abuse;
+mod clients;
+mod https;
+
 struct Server {
     address: SocketAddr,
+    https: Option<SocketAddr>,
     switch: Arc<StatusSwitch>,
-    templates: tempfile::TempDir,
+    /// Its templates, its certificate and its challenges.
+    folder: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     fn start() -> Self {
-        Self::with_json(true)
+        Self::with(|_, _| ())
     }
 
     fn with_json(json: bool) -> Self {
+        Self::with(|plan, _| plan.json = json)
+    }
+
+    /// One with a plan that is not the usual one; its folder is given too.
+    fn with(change: impl FnOnce(&mut StatusPlan, &std::path::Path)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let switch = Arc::new(StatusSwitch::default());
-        let templates = tempfile::tempdir().unwrap();
-        let plan = StatusPlan {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = StatusPlan {
             http: Some(listener),
             https: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
-            challenges: templates.path().join("challenges"),
+            challenges: folder.path().join("challenges"),
             snapshots: SnapshotCell::new(sample::busy()),
             core: None,
-            templates: templates.path().to_owned(),
-            json,
+            templates: folder.path().to_owned(),
+            json: true,
         };
-        let thread = spawn(plan, Arc::clone(&switch)).unwrap();
-        Self { address, switch, templates, thread: Some(thread) }
+        change(&mut plan, folder.path());
+        let https = plan.https.as_ref().map(|port| port.listener.local_addr().unwrap());
+        let thread = Some(spawn(plan, Arc::clone(&switch)).unwrap());
+        Self { address, https, switch, folder, thread }
     }
 
     fn connect(&self) -> TcpStream {
@@ -70,6 +83,12 @@ fn read_to_end(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
+}
+
+/// The value of the first field of that name.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let head = text.split("\r\n\r\n").next().unwrap();
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn status_lines(text: &str) -> Vec<&str> {
@@ -215,7 +234,7 @@ fn await_page(server: &Server, words: &str) {
 fn an_operators_pages_are_taken_when_told_and_broken_ones_are_not() {
     let server = Server::start();
     await_page(&server, "<html");
-    let page = server.templates.path().join("overview.html");
+    let page = server.folder.path().join("overview.html");
     std::fs::write(&page, "ours: {{ network }}").unwrap();
     assert!(server.talk(GET).contains("<html"), "not before anybody has said so");
     server.switch.reload();

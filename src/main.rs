@@ -1,7 +1,7 @@
 //! The daemon: what is started in which order, and stopped in which.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{PeoplePlan, StatusPlan, StatusSwitch};
+use gopool::status::{HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -186,22 +186,18 @@ fn run(
     check_io_uring()?;
     let open_files = raise_open_files_limit();
     let cores = Cores::plan(config.shards);
-    let certificate = match config.stratum_tls_listen {
+    let certificate = match config.stratum_tls_listen.or(config.status_tls_listen) {
         Some(_) => Some(Certificate::load_or_make(&config.data_dir)?),
         None => None,
     };
     let stratum = bind_stratum(&config, cores.shards.len(), certificate.as_ref())?;
-    let status_listener = match config.status_listen {
-        Some(address) => Some(
-            TcpListener::bind(address).map_err(|source| listen_error("status", address, source))?,
-        ),
-        None => None,
-    };
+    let status_ports = bind_status(&config, certificate.as_ref())?;
     // Threads that are started from here on stay on the control core, until they choose another.
     cores.pin_control();
     // Signals before threads: all of them inherit that they are handled.
     let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
+    switch.set_public_url(config.public_url.clone());
     let commands = signals::listen(loader.clone(), Arc::clone(&switch), Arc::clone(&supervisor))?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
@@ -232,10 +228,15 @@ fn run(
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
     let backups = Backups::spawn(backup_plan, reader, store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
-    let status_thread = status_listener
-        .map(|listener| {
+    let status_thread = match status_ports {
+        (None, None) => None,
+        (http, https) => {
             let plan = StatusPlan {
-                listener,
+                http,
+                https,
+                trusted_proxies: config.trusted_proxies.clone(),
+                proxy_protocol: config.proxy_protocol,
+                challenges: config.data_dir.join("www/.well-known/acme-challenge"),
                 snapshots: snapshots.clone(),
                 core: cores.control,
                 templates: config.data_dir.join("templates"),
@@ -246,13 +247,12 @@ fn run(
                     history: history.reader(),
                     codes: Arc::clone(&codes),
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
-                    public_url: config.public_url.clone(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
             };
-            start_status(plan, &switch)
-        })
-        .transpose()?;
+            Some(start_status(plan, &switch)?)
+        }
+    };
     let auth = config.rpc_auth.to_auth(config.network);
     auth.watch()?;
     let rpc = Arc::new(Rpc::new(&config.rpc_url, auth));
@@ -369,10 +369,39 @@ fn announce(config: &Config, cores: &Cores, open_files: u64) {
 }
 
 fn start_status(plan: StatusPlan, switch: &Arc<StatusSwitch>) -> io::Result<JoinHandle<()>> {
-    let addr = plan.listener.local_addr()?;
+    let addr = |listener: &TcpListener| listener.local_addr();
+    let http = plan.http.as_ref().map(addr).transpose()?;
+    let https = plan.https.as_ref().map(|port| addr(&port.listener)).transpose()?;
     let thread = status::spawn(plan, Arc::clone(switch))?;
-    info!(component = "http", %addr, "listening");
+    if let Some(addr) = http {
+        info!(component = "http", transport = "tcp", %addr, "listening");
+    }
+    if let Some(addr) = https {
+        info!(component = "http", transport = "tls", %addr, "listening");
+    }
     Ok(thread)
+}
+
+/// The ports of the pages: HTTP and HTTPS, as far as they are switched on.
+fn bind_status(
+    config: &Config,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<(Option<TcpListener>, Option<HttpsPort>), Fatal> {
+    let bind = |what, address: Option<SocketAddr>| {
+        let listener = address.map(|address| {
+            TcpListener::bind(address).map_err(|source| listen_error(what, address, source))
+        });
+        listener.transpose()
+    };
+    let http = bind("status", config.status_listen)?;
+    let listener = bind("status over HTTPS", config.status_tls_listen)?;
+    let https = match listener.zip(certificate) {
+        Some((listener, certificate)) => {
+            Some(HttpsPort { listener, tls: certificate.server_config()? })
+        }
+        None => None,
+    };
+    Ok((http, https))
 }
 
 /// One line for each key that is set in an optional file, so that the log says what is in force
@@ -433,7 +462,7 @@ fn join_within(thread: JoinHandle<()>, limit: Duration) {
     }
 }
 
-fn listen_error(what: &'static str, address: std::net::SocketAddr, source: io::Error) -> Fatal {
+fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> Fatal {
     Fatal::Listen { what, address: address.to_string(), source }
 }
 

@@ -121,14 +121,19 @@ fn write_plan(config: &Config, out: &mut impl Write) -> io::Result<()> {
             numbers.burst, numbers.per_second, numbers.steady_per_second
         )
     });
+    let leads_to = match (config.status_listen, config.status_tls_listen) {
+        (Some(_), Some(_)) => ", which leads to HTTPS",
+        _ => "",
+    };
+    let status_over_http = listener(config.status_listen) + leads_to;
     let lines = [
         ("network", config.network.name().to_owned()),
         ("payout", format!("{}, fee {} %", config.payout_address(), payout.fee_percent)),
         ("coinbase tag", config.job_inputs.brand_tag.clone()),
         ("Stratum", config.stratum_listen.to_string()),
         ("Stratum over TLS", listener(config.stratum_tls_listen)),
-        ("status over HTTP", listener(config.status_listen)),
-        ("status over HTTPS", "not served by this version".to_owned()),
+        ("status over HTTP", status_over_http),
+        ("status over HTTPS", listener(config.status_tls_listen)),
         ("shards", Cores::plan(config.shards).to_string()),
         ("new connections", accept),
         ("database", config.data_dir.join("state/workers.db").display().to_string()),

@@ -30,9 +30,10 @@ pub fn listen(
     let stop = sender.clone();
     // One reload at a time, and one that waits: what it reads is the newest anyway.
     let (reload, reloads) = bounded::<()>(1);
+    let pages = Arc::clone(&status);
     thread::Builder::new().name("reload".into()).spawn(move || {
         for () in &reloads {
-            reload_files(&loader, supervisor.reloading(), &sender);
+            reload_files(&loader, &pages, supervisor.reloading(), &sender);
         }
     })?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2])?;
@@ -59,7 +60,12 @@ pub fn listen(
 }
 
 /// Everything is read and checked before anything is applied; what cannot be used changes nothing.
-fn reload_files(loader: &Loader, reloading: Reloading, sender: &Sender<Command>) {
+fn reload_files(
+    loader: &Loader,
+    pages: &StatusSwitch,
+    reloading: Reloading,
+    sender: &Sender<Command>,
+) {
     info!(component = "config", "SIGUSR2: the configuration is read again");
     match loader.load() {
         Ok(config) => {
@@ -67,6 +73,7 @@ fn reload_files(loader: &Loader, reloading: Reloading, sender: &Sender<Command>)
                 warn!(component = "config", "{warning}");
             }
             bring_up_to_date(&config, false);
+            pages.set_public_url(config.public_url.clone());
             let _ = sender.send(Command::Reload(Box::new(config), reloading));
         }
         Err(ConfigError::Problems(problems)) => {

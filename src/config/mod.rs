@@ -36,6 +36,7 @@ use crate::log::Levels;
 use crate::node::cookie::{Auth, CookieFile};
 use crate::node::peers::PeerCleaning;
 use crate::node::zmq::Endpoint;
+use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
 use files::{Files, Legacy};
 use keys::{Entry, File};
@@ -53,8 +54,9 @@ pub struct Config {
     pub stratum_tls_listen: Option<SocketAddr>,
     pub status_listen: Option<SocketAddr>,
     pub status_tls_listen: Option<SocketAddr>,
-    /// Where browsers find the pages, when the pool is told.
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
+    pub trusted_proxies: TrustedProxies,
+    pub proxy_protocol: bool,
     pub brand_name: String,
     pub tagline: String,
     pub rpc_url: String,

@@ -1,6 +1,6 @@
 //! Files served as they are: embedded in the binary, so that a pool is one file to install.
 
-use super::http::fingerprint;
+use super::http::{Body, fingerprint};
 
 /// Path, type and content.
 const FILES: [(&str, &str, &[u8]); 6] = [
@@ -16,7 +16,7 @@ const FILES: [(&str, &str, &[u8]); 6] = [
 pub struct Asset {
     pub path: &'static str,
     pub content_type: &'static str,
-    pub bytes: &'static [u8],
+    pub body: Body,
     /// Changes with the content: the validator, and the version in [`Asset::url`].
     pub fingerprint: String,
 }
@@ -39,7 +39,7 @@ impl Assets {
         let assets = FILES.into_iter().map(|(path, content_type, bytes)| Asset {
             path,
             content_type,
-            bytes,
+            body: Body::of_file(bytes),
             fingerprint: fingerprint(bytes),
         });
         Self(assets.collect())
@@ -66,6 +66,9 @@ mod tests {
     #[test]
     fn an_url_names_the_content() {
         let asset = &Assets::new().0[0];
-        assert_eq!(asset.url(), format!("/static/app.css?v={}", fingerprint(asset.bytes)));
+        assert_eq!(
+            asset.url(),
+            format!("/static/app.css?v={}", fingerprint(asset.body.as_bytes()))
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! nor wait for one. The way of a request:
 //!
 //! ```text
-//! http/connection → http/request → routes → site → page, api, metrics → http/response
+//! listener → http/connection → http/request → routes → site → page, api, metrics → http/response
 //! ```
 
 mod account;
@@ -16,17 +16,18 @@ mod exposition;
 pub mod format;
 mod health;
 mod http;
+mod limits;
+mod listener;
 mod metrics;
 mod page;
+mod redirect;
 mod routes;
 #[cfg(test)]
 mod sample;
 mod site;
 
-use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,31 +36,30 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use futures_rustls::TlsAcceptor;
+use futures_rustls::rustls::ServerConfig;
 use glommio::timer::sleep;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
-use tracing::{info, warn};
+use tracing::info;
 
 use self::account::People;
 pub use self::account::PeoplePlan;
 use self::events::{Events, FIGURES_INTERVAL};
-use self::http::{Service, Stopping};
+pub use self::http::TrustedProxies;
+use self::http::{Answer, Port, Request, Stopping};
+use self::limits::Places;
+use self::listener::Entrance;
+pub use self::redirect::PublicUrl;
 use self::site::Site;
 use crate::snapshot::{Snapshot, SnapshotCell};
 
-/// Open connections; more are closed at once. Each costs a few KiB while idle or listening to
-/// events, 84 KiB at most.
-const CONNECTIONS_MAX: u32 = 8192;
 /// For requests in flight when the server stops (`web.md` §1.1).
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the switch is looked at: a person who turns it does not notice this.
 const SWITCH_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked whether there is a new snapshot to tell of.
 const EVENTS_POLL: Duration = Duration::from_millis(200);
-/// Before the next accept after one failed, mostly for want of file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Between two log lines about connections turned away: a flood must not become a log.
-const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Memory that glommio registers with the kernel for file I/O; there is none here.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each submission ring: a batch of reads and accepts, not the connections.
@@ -70,6 +70,7 @@ const RING_DEPTH: usize = 128;
 pub struct StatusSwitch {
     stop: AtomicBool,
     reload: AtomicBool,
+    public_url: ArcSwapOption<PublicUrl>,
 }
 
 impl StatusSwitch {
@@ -83,12 +84,23 @@ impl StatusSwitch {
     pub fn reload(&self) {
         self.reload.store(true, Ordering::Relaxed);
     }
+
+    /// `server.status_public_url`, from now on.
+    pub fn set_public_url(&self, url: Option<PublicUrl>) {
+        self.public_url.store(url.map(Arc::new));
+    }
 }
 
 /// What the server is given.
 pub struct StatusPlan {
-    /// Bound and listening.
-    pub listener: TcpListener,
+    /// Bound and listening, as is the next one. While both are there, this one only redirects.
+    pub http: Option<TcpListener>,
+    pub https: Option<HttpsPort>,
+    pub trusted_proxies: TrustedProxies,
+    /// They speak the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Files that certificate authorities ask for over HTTP.
+    pub challenges: PathBuf,
     pub snapshots: SnapshotCell,
     pub core: Option<usize>,
     /// Pages of the operator's own, over those in the binary.
@@ -99,11 +111,19 @@ pub struct StatusPlan {
     pub people: Option<PeoplePlan>,
 }
 
+pub struct HttpsPort {
+    pub listener: TcpListener,
+    pub tls: Arc<ServerConfig>,
+}
+
 /// Serves until it is stopped and for at most five seconds more. An error here means that the
 /// executor could not be made.
 pub fn spawn(plan: StatusPlan, switch: Arc<StatusSwitch>) -> io::Result<JoinHandle<()>> {
     // glommio accepts over io_uring, which answers EAGAIN at once on a non-blocking socket.
-    plan.listener.set_nonblocking(false)?;
+    let https = plan.https.as_ref().map(|port| &port.listener);
+    for listener in plan.http.iter().chain(https) {
+        listener.set_nonblocking(false)?;
+    }
     let core = plan.core;
     let (made, is_made) = mpsc::sync_channel(1);
     let run = move || match executor(core) {
@@ -134,16 +154,48 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 }
 
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
-    let StatusPlan { listener, snapshots, templates, json, people, .. } = plan;
-    let people = people.map(People::new);
+    let StatusPlan { http, https, challenges, snapshots, templates, json, .. } = plan;
+    let people = plan.people.map(|people| People::new(people, Arc::clone(&switch)));
     let site = Rc::new(Site::new(snapshots.clone(), templates, json, people));
     glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
-    let answering = Rc::clone(&site);
-    let service: Service = Rc::new(move |request| routes::answer(&answering, request));
-    let open = Rc::new(Cell::new(0));
     let stopping = Rc::new(Stopping::default());
-    let accepting =
-        glommio::spawn_local(accept(listener, service, Rc::clone(&open), Rc::clone(&stopping)));
+    let places = Rc::new(Places::default());
+    let proxies = Rc::new(plan.trusted_proxies);
+    let entrance = |tls, answer: Box<dyn Fn(&Request) -> Answer>| {
+        let switch = Arc::clone(&switch);
+        let is_https = move || switch.public_url.load().as_ref().is_some_and(|url| url.is_https);
+        let (proxies, stopping) = (Rc::clone(&proxies), Rc::clone(&stopping));
+        Entrance {
+            port: Rc::new(Port { answer, is_public_https: Box::new(is_https), proxies, stopping }),
+            tls,
+            proxy_protocol: plan.proxy_protocol,
+            places: Rc::clone(&places),
+        }
+    };
+    let tls_port = https.as_ref().and_then(|port| port.listener.local_addr().ok());
+    let mut accepting = Vec::new();
+    if let Some(listener) = http {
+        let (site, switch) = (Rc::clone(&site), Arc::clone(&switch));
+        let answer = move |request: &Request| {
+            let challenge = redirect::challenge(request, &challenges);
+            match (challenge, tls_port) {
+                (Some(response), _) => response.into(),
+                (None, Some(address)) => {
+                    let public = switch.public_url.load();
+                    redirect::to_https(request, public.as_deref(), address.port()).into()
+                }
+                (None, None) => routes::answer(&site, request),
+            }
+        };
+        let entrance = entrance(None, Box::new(answer));
+        accepting.push(glommio::spawn_local(entrance.accept(listener)));
+    }
+    if let Some(HttpsPort { listener, tls }) = https {
+        let site = Rc::clone(&site);
+        let answer = move |request: &Request| routes::answer(&site, request);
+        let entrance = entrance(Some(acceptor(&tls)), Box::new(answer));
+        accepting.push(glommio::spawn_local(entrance.accept(listener)));
+    }
 
     while !switch.stop.load(Ordering::Relaxed) {
         if switch.reload.swap(false, Ordering::Relaxed) {
@@ -151,13 +203,16 @@ async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
         }
         sleep(SWITCH_POLL).await;
     }
-    accepting.cancel().await;
+    for task in accepting {
+        task.cancel().await;
+    }
     stopping.begin();
     let deadline = Instant::now() + STOP_TIMEOUT;
-    while open.get() > 0 && Instant::now() < deadline {
+    while places.taken() > 0 && Instant::now() < deadline {
         sleep(SWITCH_POLL).await;
     }
-    info!(component = "status", kind = "stop", unfinished = open.get(), "status server stopped");
+    let unfinished = places.taken();
+    info!(component = "status", kind = "stop", unfinished, "status server stopped");
 }
 
 /// Looks at each new snapshot for those who listen to events.
@@ -179,44 +234,11 @@ async fn tell(snapshots: SnapshotCell, events: Rc<Events>) {
     }
 }
 
-/// One task per connection. Ends only by being cancelled.
-async fn accept(
-    listener: TcpListener,
-    service: Service,
-    open: Rc<Cell<u32>>,
-    stopping: Rc<Stopping>,
-) {
-    // SAFETY: the descriptor is a bound, listening TCP socket, and `into_raw_fd` gave up the only
-    // ownership of it, so the new listener is the one that closes it.
-    let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
-    let mut warned_at: Option<Instant> = None;
-    loop {
-        let stream = match listener.accept().await {
-            Ok(stream) => stream,
-            Err(error) => {
-                warn!(component = "status", kind = "accept", %error, "connection not accepted");
-                sleep(ACCEPT_RETRY).await;
-                continue;
-            }
-        };
-        // Fails for a connection that is over already.
-        let Ok(remote) = stream.peer_addr() else { continue };
-        if open.get() >= CONNECTIONS_MAX {
-            if warned_at.is_none_or(|at| at.elapsed() >= FULL_WARNING_INTERVAL) {
-                warn!(component = "status", kind = "full", %remote, "too many connections");
-                warned_at = Some(Instant::now());
-            }
-            continue;
-        }
-        open.set(open.get() + 1);
-        let (service, open, stopping) =
-            (Rc::clone(&service), Rc::clone(&open), Rc::clone(&stopping));
-        glommio::spawn_local(async move {
-            http::serve(stream, remote, service, stopping).await;
-            open.set(open.get() - 1);
-        })
-        .detach();
-    }
+/// Of TLS connections whose clients are told that HTTP/1.1 is what is spoken here.
+fn acceptor(tls: &ServerConfig) -> TlsAcceptor {
+    let mut tls = tls.clone();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(tls))
 }
 
 #[cfg(test)]

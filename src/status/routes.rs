@@ -2,7 +2,7 @@
 //! the body of an answer to HEAD.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, error};
 
@@ -11,7 +11,8 @@ use super::events::Listener;
 use super::exposition::Format;
 use super::format;
 use super::health::Health;
-use super::http::{Answer, Body, Method, Quality, Request, Response, Status, is_current, quality};
+use super::http::{Answer, Body, Method, Quality, Request, Response, Status, host_name, quality};
+use super::limits::Class;
 use super::site::{Document, Rendered, Site};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -29,8 +30,6 @@ const REVALIDATE: &str = "no-cache";
 const JSON_TTL: Duration = Duration::from_secs(10);
 /// Seconds until a monitor should look at an unavailable pool again (`web.md` §1.11).
 const RETRY_AFTER: &str = "10";
-/// Longest host name in DNS.
-const HOST_BYTES_MAX: usize = 253;
 
 struct Route {
     path: &'static str,
@@ -47,6 +46,28 @@ const ROUTES: [Route; 5] = [
 
 /// Answers any request; the only entrance.
 pub fn answer(site: &Site, request: &Request) -> Answer {
+    let refused = elsewhere(request).or_else(|| one_too_many(site, request));
+    let answer = refused.map_or_else(|| route(site, request), Answer::from);
+    let Answer::Now(response) = answer else { return answer };
+    let response = response.for_request(request);
+    debug!(component = "status", path = request.path, kind = response.status.code(), "answered");
+    response.into()
+}
+
+/// A path with empty segments or dots is another name of one without.
+fn elsewhere(request: &Request) -> Option<Response> {
+    let target = request.clean_target()?;
+    Some(Response::plain(Status::PermanentRedirect).with("Location", target))
+}
+
+fn one_too_many(site: &Site, request: &Request) -> Option<Response> {
+    let class = Class::of(&request.path)?;
+    let wait = site.limiter.borrow_mut().count(class, request.client, Instant::now()).err()?;
+    let seconds = wait.as_secs() + 1;
+    Some(Response::plain(Status::TooManyRequests).with("Retry-After", seconds.to_string()))
+}
+
+fn route(site: &Site, request: &Request) -> Answer {
     let has_json = site.has_json || !request.path.starts_with("/api/");
     let response = match account::find(&request.path).filter(|_| has_json) {
         Some(route) if !route.takes(request.method) => {
@@ -68,7 +89,7 @@ pub fn answer(site: &Site, request: &Request) -> Answer {
 fn public(site: &Site, request: &Request) -> Response {
     let has_json = site.has_json || !request.path.starts_with("/api/");
     let route = ROUTES.iter().find(|route| route.path == request.path && has_json);
-    let response = match (route, site.assets.find(&request.path)) {
+    match (route, site.assets.find(&request.path)) {
         (None, None) => not_found(site, request),
         _ if !matches!(request.method, Method::Get | Method::Head) => {
             Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD")
@@ -76,15 +97,11 @@ fn public(site: &Site, request: &Request) -> Response {
         (Some(route), _) => (route.answer)(site, request),
         (None, Some(asset)) => {
             let is_pinned = request.query == asset.version();
-            let body = Body::Static(asset.bytes);
-            let response = Response::new(Status::Ok, asset.content_type, body)
+            Response::new(Status::Ok, asset.content_type, asset.body.clone())
                 .with("Cache-Control", if is_pinned { ASSET_FRESHNESS } else { REVALIDATE })
-                .with("ETag", format!("\"{}\"", asset.fingerprint));
-            fresh(request, response)
+                .with("ETag", format!("\"{}\"", asset.fingerprint))
         }
-    };
-    debug!(component = "status", path = request.path, kind = response.status.code(), "answered");
-    response
+    }
 }
 
 /// A stream of what happens; a browser that comes back says in a field what it has seen last.
@@ -111,7 +128,7 @@ fn overview(site: &Site, request: &Request) -> Response {
         .with("Cache-Control", PAGE_FRESHNESS)
         .with("X-HTML-Updated-At", format::rfc3339(newest.snapshot.built_at));
     match status {
-        Status::Ok => fresh(request, response),
+        Status::Ok => response,
         _ => response.with("Retry-After", RETRY_AFTER),
     }
 }
@@ -124,21 +141,20 @@ fn server(site: &Site, request: &Request) -> Response {
     // Named and preferred, or else JSON: scripts that take anything (`application/json,
     // text/plain, */*`) are written for JSON.
     if wish.is_named() && wish > quality(accept, JSON, &[]) {
-        return metrics_response(&newest, request, format).with("Vary", "Accept");
+        return metrics_response(&newest, format);
     }
     let Some(document) = newest.json() else { return Response::plain(Status::InternalError) };
     let built_at = newest.snapshot.built_at;
-    let response = respond(Status::Ok, JSON, document)
+    respond(Status::Ok, JSON, document)
         .with("Cache-Control", REVALIDATE)
         .with("Vary", "Accept")
         .with("X-JSON-Updated-At", format::rfc3339(built_at))
-        .with("X-JSON-Next-Update-At", format::rfc3339(built_at + JSON_TTL));
-    fresh(request, response)
+        .with("X-JSON-Next-Update-At", format::rfc3339(built_at + JSON_TTL))
 }
 
 fn metrics(site: &Site, request: &Request) -> Response {
     let (format, _) = metrics_wish(request.header("accept").unwrap_or_default());
-    metrics_response(&site.newest(), request, format).with("Vary", "Accept")
+    metrics_response(&site.newest(), format)
 }
 
 /// OpenMetrics for those who ask for it, the older text for everybody else.
@@ -148,10 +164,10 @@ fn metrics_wish(accept: &str) -> (Format, Quality) {
     if open.is_named() && open >= text { (Format::OpenMetrics, open) } else { (Format::Text, text) }
 }
 
-fn metrics_response(newest: &Rendered, request: &Request, format: Format) -> Response {
-    let response = respond(Status::Ok, format.content_type(), newest.metrics(format))
-        .with("Cache-Control", REVALIDATE);
-    fresh(request, response)
+fn metrics_response(newest: &Rendered, format: Format) -> Response {
+    respond(Status::Ok, format.content_type(), newest.metrics(format))
+        .with("Cache-Control", REVALIDATE)
+        .with("Vary", "Accept")
 }
 
 /// Whether the process answers: whoever restarts it looks here.
@@ -195,33 +211,6 @@ fn error_page(site: &Site, status: Status, path: &str) -> Response {
 
 fn respond(status: Status, content_type: &'static str, document: Document) -> Response {
     Response::new(status, content_type, document.body).with("ETag", document.etag)
-}
-
-/// The response, or a 304 when the client has this version already.
-fn fresh(request: &Request, response: Response) -> Response {
-    match (request.header("if-none-match"), response.field("ETag")) {
-        (Some(header), Some(etag)) if is_current(header, etag) => response.not_modified(),
-        _ => response,
-    }
-}
-
-/// The name in a `Host` field without its port. It is shown in the page, so only what is a host
-/// name or an IP literal by its characters passes.
-fn host_name(host: &str) -> Option<&str> {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => &host[..rest.find(']')? + 2],
-        None => host.split(':').next()?,
-    };
-    let is_literal = name.starts_with('[');
-    let is_allowed = |b: u8| {
-        if is_literal {
-            b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'[' | b']')
-        } else {
-            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')
-        }
-    };
-    let is_sound = !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(is_allowed);
-    is_sound.then_some(name)
 }
 
 #[cfg(test)]
@@ -278,7 +267,7 @@ mod tests {
             for (path, expected) in [("/api/server", server), ("/metrics", metrics)] {
                 let response = get(&site, path, &[("Accept", accept)]);
                 assert_eq!(response.field("Content-Type"), Some(expected), "{path} {accept}");
-                assert_eq!(response.field("Vary"), Some("Accept"));
+                assert!(response.field("Vary").unwrap().starts_with("Accept"));
             }
         }
     }
@@ -348,19 +337,6 @@ mod tests {
         let site = site(sample::busy());
         // `Request::get` sends `Host: pool`.
         assert!(body(&get(&site, "/", &[])).contains("stratum+tcp://pool:3333"));
-        for (field, name) in [
-            ("pool.example:8080", Some("pool.example")),
-            ("127.0.0.1", Some("127.0.0.1")),
-            ("[::1]:80", Some("[::1]")),
-            ("[::1", None),
-            ("", None),
-            (":80", None),
-            ("a\"><b>", None),
-            ("user@host", None),
-        ] {
-            assert_eq!(host_name(field), name, "{field}");
-        }
-        assert_eq!(host_name(&"a".repeat(254)), None);
     }
 
     #[test]

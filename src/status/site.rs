@@ -13,6 +13,7 @@ use super::assets::Assets;
 use super::events::Events;
 use super::exposition::Format;
 use super::http::{Body, fingerprint};
+use super::limits::Limiter;
 use super::metrics;
 use super::page::{self, Pages};
 use crate::snapshot::{Snapshot, SnapshotCell};
@@ -21,6 +22,7 @@ pub struct Site {
     pub assets: Assets,
     /// `-no-json` takes it away.
     pub has_json: bool,
+    pub limiter: RefCell<Limiter>,
     pub events: Rc<Events>,
     /// None in tests of what is public.
     pub people: Option<People>,
@@ -46,16 +48,8 @@ impl Site {
         });
         let pages = RefCell::new(Rc::new(pages));
         let events = Rc::new(Events::new(format!("{:x}", crate::clock::unix_now())));
-        Self {
-            assets,
-            has_json,
-            events,
-            people,
-            pages,
-            templates,
-            snapshots,
-            newest: RefCell::new(None),
-        }
+        let (limiter, newest) = (RefCell::default(), RefCell::new(None));
+        Self { assets, has_json, limiter, events, people, pages, templates, snapshots, newest }
     }
 
     pub fn pages(&self) -> Rc<Pages> {

@@ -3,41 +3,69 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use socket2::{Domain, Socket, Type};
+
 use super::*;
+
+mod abuse;
+mod clients;
+mod https;
 
 struct Server {
     address: SocketAddr,
-    switch: Arc<StatusSwitch>,
+    https: Option<SocketAddr>,
     snapshots: SnapshotCell,
-    templates: tempfile::TempDir,
+    switch: Arc<StatusSwitch>,
+    /// Its templates, its certificate and its challenges.
+    folder: tempfile::TempDir,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     fn start() -> Self {
-        Self::with_json(true)
+        Self::with(|_, _| ())
     }
 
     fn with_json(json: bool) -> Self {
+        Self::with(|plan, _| plan.json = json)
+    }
+
+    /// One with a plan that is not the usual one; its folder is given too.
+    fn with(change: impl FnOnce(&mut StatusPlan, &std::path::Path)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let switch = Arc::new(StatusSwitch::default());
-        let templates = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let snapshots = SnapshotCell::new(sample::busy());
-        let plan = StatusPlan {
-            listener,
+        let mut plan = StatusPlan {
+            http: Some(listener),
+            https: None,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: false,
+            challenges: folder.path().join("challenges"),
             snapshots: snapshots.clone(),
             core: None,
-            templates: templates.path().to_owned(),
-            json,
+            templates: folder.path().to_owned(),
+            json: true,
             people: None,
         };
-        let thread = spawn(plan, Arc::clone(&switch)).unwrap();
-        Self { address, switch, snapshots, templates, thread: Some(thread) }
+        change(&mut plan, folder.path());
+        let https = plan.https.as_ref().map(|port| port.listener.local_addr().unwrap());
+        let thread = Some(spawn(plan, Arc::clone(&switch)).unwrap());
+        Self { address, https, snapshots, switch, folder, thread }
     }
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    fn connect_from(&self, address: [u8; 4]) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
@@ -69,6 +97,12 @@ fn read_to_end(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
+}
+
+/// The value of the first field of that name.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let head = text.split("\r\n\r\n").next().unwrap();
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn status_lines(text: &str) -> Vec<&str> {
@@ -214,7 +248,7 @@ fn await_page(server: &Server, words: &str) {
 fn an_operators_pages_are_taken_when_told_and_broken_ones_are_not() {
     let server = Server::start();
     await_page(&server, "<html");
-    let page = server.templates.path().join("overview.html");
+    let page = server.folder.path().join("overview.html");
     std::fs::write(&page, "ours: {{ network }}").unwrap();
     assert!(server.talk(GET).contains("<html"), "not before anybody has said so");
     server.switch.reload();
@@ -273,9 +307,10 @@ fn thousands_may_listen() {
     let mut first = server.connect();
     first.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     hear(&mut first, "event: figures");
+    // An address may have so many connections and no more.
     let mut streams: Vec<TcpStream> = (0..LISTENERS)
-        .map(|_| {
-            let mut stream = server.connect();
+        .map(|number| {
+            let mut stream = server.connect_from([127, 0, 1, (number / 60 + 1) as u8]);
             stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             stream
         })

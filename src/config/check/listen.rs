@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
+use ureq::http::Uri;
+
 use crate::config::files::Files;
 use crate::config::keys::Setting;
 use crate::config::problem::Problems;
+use crate::status::{PublicUrl, TrustedProxies};
 
 const ALLOWED: &str = "host:port, or :port for all interfaces";
 
@@ -75,4 +78,32 @@ fn address(setting: &Setting<String>, problems: &mut Problems) -> Option<SocketA
 fn all_interfaces() -> IpAddr {
     let has_ipv6 = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
     if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() }
+}
+
+/// One that is no URL is as good as none (`config.md` §3.2).
+pub fn public_url(setting: &Setting<String>, problems: &mut Problems) -> Option<PublicUrl> {
+    let text = setting.value.as_str();
+    let url = text.parse::<Uri>().ok().and_then(|uri| {
+        let scheme = uri.scheme_str()?;
+        Some(PublicUrl {
+            is_https: scheme.eq_ignore_ascii_case("https"),
+            host: uri.host().filter(|host| !host.is_empty())?.to_owned(),
+            port: uri.port_u16(),
+        })
+    });
+    if !text.is_empty() && url.is_none() {
+        problems.replace(setting, "a URL such as https://pool.example", "it is left out");
+    }
+    url
+}
+
+pub fn trusted_proxies(
+    setting: &Setting<Vec<String>>,
+    problems: &mut Problems,
+) -> Option<TrustedProxies> {
+    let proxies = TrustedProxies::parse(&setting.value);
+    if proxies.is_none() {
+        problems.refuse(setting, "addresses, or networks such as 10.0.0.0/8");
+    }
+    proxies
 }

@@ -40,7 +40,8 @@ pub fn check(
     let zmq = node::zmq(&files.node, problems);
     let work = work::work(files, network, drawn_entropy, problems);
     let settings = settings::settings(files, flags, problems);
-    let public_url = node::public_url(&files.server.status_public_url, problems);
+    let public_url = listen::public_url(&files.server.status_public_url, problems);
+    let trusted_proxies = listen::trusted_proxies(&files.server.trusted_proxies, problems);
     let (listeners, work) = (listeners?, work?);
     Some(Config {
         network,
@@ -50,6 +51,8 @@ pub fn check(
         status_listen: listeners.status,
         status_tls_listen: listeners.status_tls,
         public_url,
+        trusted_proxies: trusted_proxies?,
+        proxy_protocol: files.server.proxy_protocol.value,
         brand_name: files.branding.status_brand_name.value.clone(),
         tagline: files.branding.status_tagline.value.clone(),
         rpc_url: rpc_url?,
@@ -117,6 +120,10 @@ fn warnings(files: &Files, flags: &Flags) -> Vec<String> {
             && files.node.zmq_rawblock_addr.value.is_empty(),
         "node.zmq_hashblock_addr and zmq_rawblock_addr are empty: the pool hears of blocks by long \
          poll alone, which is slower",
+    );
+    warn(
+        files.server.proxy_protocol.value && files.server.trusted_proxies.value.is_empty(),
+        "server.proxy_protocol does nothing while server.trusted_proxies is empty",
     );
     warn(
         files.rate_limits.disable_connect_rate_limits.value,

@@ -23,16 +23,6 @@ pub fn rpc_url(setting: &Setting<String>, problems: &mut Problems) -> Option<Str
     is_url.then(|| url.to_owned())
 }
 
-/// One that is no URL is as good as none (`config.md` §3.2).
-pub fn public_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
-    let url = setting.value.as_str();
-    let is_url = url.parse::<Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some());
-    if !url.is_empty() && !is_url {
-        problems.replace(setting, "a URL such as https://pool.example", "it is left out");
-    }
-    is_url.then(|| url.to_owned())
-}
-
 pub fn rpc_auth(files: &Files, flags: &Flags, problems: &mut Problems) -> Option<RpcAuth> {
     let cookie = files.node.rpc_cookie_path.value.as_str();
     if flags.allow_rpc_creds {

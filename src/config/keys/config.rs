@@ -10,9 +10,13 @@ section! {
         status_listen: Text(":80"), BLANK, Restart,
             "status pages, JSON and metrics over HTTP; \"\" switches them off";
         status_tls_listen: Text(":443"), BLANK, Restart,
-            "the same over HTTPS; \"\" switches it off. Not served by this version";
+            "the same over HTTPS, and HTTP then only leads there; \"\" switches it off";
         status_public_url: Text(""), ANY, Live,
             "what people type to get there, such as \"https://pool.example\"; \"\" works it out per request";
+        trusted_proxies: Texts([]), ANY, Restart,
+            "addresses and networks of your reverse proxies, such as [\"127.0.0.1\", \"10.0.0.0/8\"]: their X-Forwarded-For and -Proto count";
+        proxy_protocol: Bool(false), ANY, Restart,
+            "those proxies speak the PROXY protocol, version 1 or 2, before HTTP and HTTPS; others must not";
     }
 }
 

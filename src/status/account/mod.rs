@@ -14,6 +14,7 @@ pub use forms::Fields;
 pub use list::SavedList;
 pub use routes::find;
 
+use super::StatusSwitch;
 use super::auth::{Identify, LocalMode, Nobody};
 use crate::codes::Codes;
 use crate::history::HistoryReader;
@@ -28,8 +29,6 @@ pub struct PeoplePlan {
     pub codes: Arc<Mutex<Codes>>,
     /// Seconds, `hashrate_ema_tau_seconds`.
     pub hashrate_tau: f64,
-    /// `status_public_url`, when it is set.
-    pub public_url: Option<String>,
     /// `-saved-workers-local-noauth`.
     pub is_local: bool,
 }
@@ -44,14 +43,14 @@ pub struct People {
     /// Seconds, `hashrate_ema_tau_seconds`.
     pub hashrate_tau: f64,
     pub identify: Rc<dyn Identify>,
-    /// `status_public_url`, when it is set.
-    pub public_url: Option<String>,
+    /// Knows `status_public_url`, which may change while the pool runs.
+    pub switch: Arc<StatusSwitch>,
     /// Codes are made for those who can use them.
     pub has_discord: bool,
 }
 
 impl People {
-    pub fn new(plan: PeoplePlan) -> Self {
+    pub fn new(plan: PeoplePlan, switch: Arc<StatusSwitch>) -> Self {
         let identify: Rc<dyn Identify> =
             if plan.is_local { Rc::new(LocalMode) } else { Rc::new(Nobody) };
         Self {
@@ -61,7 +60,7 @@ impl People {
             codes: plan.codes,
             hashrate_tau: plan.hashrate_tau,
             identify,
-            public_url: plan.public_url,
+            switch,
             has_discord: false,
         }
     }

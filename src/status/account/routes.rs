@@ -70,8 +70,8 @@ impl AccountRoute {
             return Response::plain(Status::Unauthorized).into();
         };
         if self.method == Method::Post {
-            let public_url = people.public_url.as_deref();
-            if let Err(refused) = refuse_foreign(request, public_url, request.is_https) {
+            let public = people.switch.public_url.load().as_ref().map(|url| url.to_string());
+            if let Err(refused) = refuse_foreign(request, public.as_deref()) {
                 return refused.into();
             }
         }

@@ -31,7 +31,7 @@ impl Bench {
             codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
             hashrate_tau: 450.0,
             identify: Rc::new(LocalMode),
-            public_url: None,
+            switch: Arc::default(),
             has_discord: true,
         };
         Self { _folder: folder, people }

@@ -38,12 +38,8 @@ impl Identify for Nobody {
 
 /// Refuses what does not come from our own pages: in local mode there is not even a cookie that
 /// somebody else's page would lack.
-pub fn refuse_foreign(
-    request: &Request,
-    public_url: Option<&str>,
-    is_https: bool,
-) -> Result<(), Response> {
-    let ours = Origin::canonical(public_url, request, is_https);
+pub fn refuse_foreign(request: &Request, public_url: Option<&str>) -> Result<(), Response> {
+    let ours = Origin::canonical(public_url, request, request.is_https);
     match ours {
         Some(ours) if is_ours(request, &ours) => Ok(()),
         _ => Err(Response::plain(Status::Forbidden)),

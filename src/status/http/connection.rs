@@ -1,17 +1,21 @@
 //! One browser or scraper: bytes in, requests answered in order, bytes out, each with a deadline.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
-use glommio::net::TcpStream;
+use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt, future};
 use glommio::sync::Semaphore;
-use glommio::timer::{sleep, timeout};
+use glommio::timer::sleep;
 use tracing::debug;
 
 use super::answer::{Answer, Chunks};
+use super::proxies::TrustedProxies;
 use super::request::{Method, Request, RequestReader};
 use super::response::{Response, Status};
 use crate::status::format;
@@ -29,11 +33,31 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Input read and thrown away meanwhile.
 const LINGER_BYTES_MAX: usize = 128 * 1024;
-/// One read: more than nearly every request, and little enough to keep for each connection.
-const READ_BYTES: usize = 4 * 1024;
+/// Bytes of one read.
+const READ_BYTES: usize = 16 * 1024;
+/// From the connection's start to the end of the TLS handshake, or of a proxy's first words.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What answers requests; given from outside, so that nothing here knows a route.
-pub type Service = Rc<dyn Fn(&Request) -> Answer>;
+/// TCP or TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// What all connections of a port have in common; given from outside, so that nothing here knows a
+/// route.
+pub struct Port {
+    pub answer: Box<dyn Fn(&Request) -> Answer>,
+    /// People are meant to come over HTTPS alone.
+    pub is_public_https: Box<dyn Fn() -> bool>,
+    pub proxies: Rc<TrustedProxies>,
+    pub stopping: Rc<Stopping>,
+}
+
+/// The other end of a connection.
+pub struct Peer {
+    pub address: IpAddr,
+    pub is_tls: bool,
+}
 
 /// Tells connections that the server is stopping: idle ones close, busy ones finish and close.
 pub struct Stopping(Semaphore);
@@ -76,61 +100,59 @@ impl From<io::Error> for End {
 }
 
 /// Serves one connection until either side ends it.
-pub async fn serve(
-    mut stream: TcpStream,
-    remote: SocketAddr,
-    service: Service,
-    stop: Rc<Stopping>,
-) {
-    // Head and body go out as two writes; Nagle's algorithm would hold back the second.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(component = "status", %remote, %error, "no TCP_NODELAY");
-    }
-    match converse(&mut stream, remote, &service, &stop).await {
+pub async fn serve<S: Stream>(mut stream: S, peer: Peer, port: Rc<Port>) {
+    match converse(&mut stream, &peer, &port).await {
         Ok(()) => linger(&mut stream).await,
-        Err(error) => debug!(component = "status", %remote, %error, "connection failed"),
+        Err(error) => {
+            debug!(component = "status", remote = %peer.address, %error, "connection failed");
+        }
     }
 }
 
-async fn converse(
-    stream: &mut TcpStream,
-    remote: SocketAddr,
-    service: &Service,
-    stop: &Stopping,
-) -> io::Result<()> {
+async fn converse<S: Stream>(stream: &mut S, peer: &Peer, port: &Port) -> io::Result<()> {
     let mut reader = RequestReader::default();
     let mut is_first = true;
     loop {
-        let request = match next_request(stream, &mut reader, stop, is_first).await {
+        let mut request = match next_request(stream, &mut reader, &port.stopping, is_first).await {
             Ok(request) => request,
             Err(End::Quiet) => return Ok(()),
             Err(End::Failed(error)) => return Err(error),
             Err(End::Refused(status)) => {
-                debug!(component = "status", %remote, kind = status.code(), "request refused");
-                return send(stream, &Response::plain(status), false, false).await;
+                let (remote, kind) = (peer.address, status.code());
+                debug!(component = "status", %remote, kind, "request refused");
+                let https_only = peer.is_tls && (port.is_public_https)();
+                let how = How { keep_alive: false, is_head: false, https_only };
+                return send(stream, &Response::plain(status), how).await;
             }
         };
         is_first = false;
-        let is_head = request.method == Method::Head;
-        let response = match service(&request) {
+        port.proxies.identify(&mut request, peer.address, peer.is_tls);
+        let answer = (port.answer)(&request);
+        let mut how = How {
+            keep_alive: request.keep_alive,
+            is_head: request.method == Method::Head,
+            https_only: request.is_https && (port.is_public_https)(),
+        };
+        drop(request);
+        let response = match answer {
             Answer::Now(response) => response,
             Answer::Later(response) => response.await,
-            Answer::Stream(head, _) if is_head => head,
+            Answer::Stream(head, _) if how.is_head => head,
             Answer::Stream(head, chunks) => {
-                send(stream, &head, false, false).await?;
-                return pour(stream, chunks, stop).await;
+                send(stream, &head, How { keep_alive: false, ..how }).await?;
+                return pour(stream, chunks, &port.stopping).await;
             }
         };
-        let keep_alive = request.keep_alive && !stop.has_begun();
-        send(stream, &response, is_head, keep_alive).await?;
-        if !keep_alive {
+        how.keep_alive &= !port.stopping.has_begun();
+        send(stream, &response, how).await?;
+        if !how.keep_alive {
             return Ok(());
         }
     }
 }
 
-async fn next_request(
-    stream: &mut TcpStream,
+async fn next_request<S: Stream>(
+    stream: &mut S,
     reader: &mut RequestReader,
     stop: &Stopping,
     is_first: bool,
@@ -139,7 +161,6 @@ async fn next_request(
     // Whoever connects means to ask: the first head is due at once, as is one that has begun.
     let mut is_due = is_first || !reader.is_empty();
     let mut begun_at = waiting_since;
-    let mut scratch = [0; READ_BYTES];
     loop {
         match reader.next() {
             Ok(Some(request)) => return Ok(request),
@@ -154,26 +175,27 @@ async fn next_request(
             (true, false) => begun_at + HEAD_TIMEOUT,
             (true, true) => begun_at + REQUEST_TIMEOUT,
         };
-        let read = async { Some(stream.read(&mut scratch).await) };
+        let is_between = reader.is_empty();
+        let read = async { Some(read(stream, |bytes| reader.push(bytes)).await) };
         let late = async {
             sleep(deadline.saturating_duration_since(Instant::now())).await;
             None
         };
         // A request on its way may still finish; a connection between requests ends here.
         let stopped = async {
-            if reader.is_empty() {
+            if is_between {
                 stop.begun().await;
             } else {
                 future::pending::<()>().await;
             }
             Some(Ok(0))
         };
-        // Dropping the read loses nothing: glommio waits for readiness, then copies at once.
+        // Dropping the read loses nothing: what has been taken from the socket has been pushed.
         match future::or(read, future::or(stopped, late)).await {
             Some(Ok(0)) => return Err(End::Quiet),
-            Some(Ok(count)) => reader.push(&scratch[..count]),
+            Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error.into()),
-            None if reader.is_empty() => return Err(End::Quiet),
+            None if is_between => return Err(End::Quiet),
             None => return Err(End::Refused(Status::RequestTimeout)),
         }
         if !is_due {
@@ -185,17 +207,16 @@ async fn next_request(
 
 /// Writes what comes until the client goes or the server stops. A client that does not read is let go
 /// with the first chunk that takes too long.
-async fn pour(
-    stream: &mut TcpStream,
+async fn pour<S: Stream>(
+    stream: &mut S,
     mut chunks: Box<dyn Chunks>,
     stop: &Stopping,
 ) -> io::Result<()> {
     loop {
         let next = async { Some(chunks.next().await) };
         let gone = async {
-            let mut scratch = [0; 64];
             // What a listener says is not listened to.
-            while !matches!(stream.read(&mut scratch).await, Ok(0) | Err(_)) {}
+            while !matches!(read(stream, |_| ()).await, Ok(0) | Err(_)) {}
             None
         };
         let stopped = async {
@@ -209,44 +230,78 @@ async fn pour(
     }
 }
 
-async fn send(
-    stream: &mut TcpStream,
-    response: &Response,
-    is_head: bool,
+/// How a response is sent.
+#[derive(Clone, Copy)]
+struct How {
     keep_alive: bool,
-) -> io::Result<()> {
+    is_head: bool,
+    https_only: bool,
+}
+
+async fn send<S: Stream>(stream: &mut S, response: &Response, how: How) -> io::Result<()> {
     let mut head = Vec::with_capacity(1024);
-    response.write_head(&mut head, &format::http_date(SystemTime::now()), keep_alive);
-    let body = if is_head { b"" } else { response.body.as_bytes() };
+    let date = format::http_date(SystemTime::now());
+    response.write_head(&mut head, &date, how.keep_alive, how.https_only);
+    let body = if how.is_head { b"" } else { response.body.as_bytes() };
     write(stream, &[&head, body]).await
 }
 
-async fn write(stream: &mut TcpStream, parts: &[&[u8]]) -> io::Result<()> {
+async fn write<S: Stream>(stream: &mut S, parts: &[&[u8]]) -> io::Result<()> {
     let writing = async {
         for part in parts {
             stream.write_all(part).await?;
         }
-        Ok(())
+        // TLS holds back what the socket did not take.
+        stream.flush().await
     };
-    Ok(timeout(WRITE_TIMEOUT, writing).await?)
+    within(WRITE_TIMEOUT, writing).await
+}
+
+/// One read through the thread's scratch: a connection that waits holds no memory for it. Nothing of
+/// the scratch is borrowed while it waits, so all connections of the thread can share it.
+async fn read<S: Stream>(stream: &mut S, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+    thread_local! {
+        static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+    }
+    poll_fn(|context| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let outcome = ready!(Pin::new(&mut *stream).poll_read(context, scratch));
+            if let Ok(count) = outcome {
+                take(&scratch[..count]);
+            }
+            Poll::Ready(outcome)
+        })
+    })
+    .await
 }
 
 /// Says that nothing more comes, then reads until the client has closed too. Whatever goes wrong
 /// here, the connection was over before.
-async fn linger(stream: &mut TcpStream) {
+async fn linger<S: Stream>(stream: &mut S) {
     let reading = async {
-        stream.shutdown(Shutdown::Write).await?;
-        let mut scratch = [0; READ_BYTES];
+        stream.close().await?;
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            match stream.read(&mut scratch).await? {
+            match read(stream, |_| ()).await? {
                 0 => break,
                 count => left = left.saturating_sub(count),
             }
         }
         Ok(())
     };
-    if let Err(error) = timeout(LINGER_TIMEOUT, reading).await {
+    if let Err(error) = within(LINGER_TIMEOUT, reading).await {
         debug!(component = "status", %error, "closed without waiting further");
     }
+}
+
+/// The outcome, or that it took too long.
+pub async fn within<T>(
+    limit: Duration,
+    doing: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let late = async {
+        sleep(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    future::or(doing, late).await
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::encoding::Encoding;
+
 /// Bytes of the hash that go into a tag: no two versions of a page will ever share 128 bits.
 const TAG_BYTES: usize = 16;
 /// Tags looked at in one `If-None-Match`; a client holds one version of a page, seldom two.
@@ -18,12 +20,27 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     })
 }
 
-/// Whether the client's copy is the version `etag` names. `W/` is ignored: this comparison is the
-/// weak one (RFC 9110 §13.1.2).
-pub fn is_current(if_none_match: &str, etag: &str) -> bool {
-    if_none_match.split(',').take(TAGS_MAX).map(str::trim).any(|candidate| {
-        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == etag
+/// The tag in an `If-None-Match` that names the version `etag` names, in whatever form the client
+/// has it. `W/` is ignored: this comparison is the weak one (RFC 9110 §13.1.2).
+pub fn matching<'a>(if_none_match: &'a str, etag: &'a str) -> Option<&'a str> {
+    let candidates = if_none_match.split(',').take(TAGS_MAX).map(str::trim);
+    let mut tags = candidates.map(|candidate| candidate.strip_prefix("W/").unwrap_or(candidate));
+    tags.find_map(|tag| match tag {
+        "*" => Some(etag),
+        tag => (version(tag)? == version(etag)?).then_some(tag),
     })
+}
+
+/// `"abc"` with its end for the form it is sent in.
+pub fn with_form(etag: &str, encoding: Encoding) -> String {
+    format!("\"{}{}\"", version(etag).unwrap_or_default(), encoding.suffix())
+}
+
+/// What is between the quotes, without the form.
+fn version(tag: &str) -> Option<&str> {
+    let bare = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let mut forms = [Encoding::Brotli, Encoding::Gzip].into_iter();
+    Some(forms.find_map(|form| bare.strip_suffix(form.suffix())).unwrap_or(bare))
 }
 
 #[cfg(test)]
@@ -36,16 +53,22 @@ mod tests {
     }
 
     #[test]
-    fn any_listed_tag_counts() {
+    fn any_listed_tag_counts_in_any_form() {
         for (header, current) in [
-            ("\"a\"", true),
-            ("\"b\", W/\"a\"", true),
-            ("*", true),
-            ("\"b\"", false),
-            ("a", false),
-            ("", false),
+            ("\"a\"", Some("\"a\"")),
+            ("\"b\", W/\"a\"", Some("\"a\"")),
+            ("\"a-gz\"", Some("\"a-gz\"")),
+            ("\"b-br\", \"a-br\"", Some("\"a-br\"")),
+            ("*", Some("\"a-br\"")),
+            ("\"a-x\"", None),
+            ("\"b\"", None),
+            ("\"b-br\"", None),
+            ("a", None),
+            ("\"", None),
+            ("", None),
         ] {
-            assert_eq!(is_current(header, "\"a\""), current, "{header}");
+            assert_eq!(matching(header, "\"a-br\""), current, "{header}");
         }
+        assert_eq!(with_form("\"a\"", Encoding::Gzip), "\"a-gz\"");
     }
 }

@@ -4,13 +4,20 @@
 mod accept;
 mod answer;
 mod connection;
+mod encoding;
 mod etag;
+mod host;
+mod path;
+mod proxies;
+pub mod proxy_protocol;
 mod request;
 mod response;
 
 pub use accept::{Quality, quality};
 pub use answer::{Answer, Chunks, NextChunks};
-pub use connection::{Service, Stopping, serve};
-pub use etag::{fingerprint, is_current};
+pub use connection::{HANDSHAKE_TIMEOUT, Peer, Port, Stopping, serve, within};
+pub use etag::fingerprint;
+pub use host::host_name;
+pub use proxies::TrustedProxies;
 pub use request::{Method, Request};
 pub use response::{Body, Response, Status};

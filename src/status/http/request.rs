@@ -1,8 +1,12 @@
 //! Bytes to requests, without I/O: `push` what arrived, `next` gives a request when one is whole.
 //! What two programs could read differently is refused, so nothing can be smuggled past a proxy.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use memchr::memmem;
 
+use super::host::is_same_host;
+use super::path;
 use super::response::Status;
 
 /// Request line and header fields together (`web.md` §1.4); browsers stay below 4 KiB.
@@ -21,29 +25,55 @@ pub enum Method {
     Get,
     Head,
     Post,
-    /// Only ever refused with 405.
+    /// Only ever refused with 405: no route takes it.
     Other,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
-    /// As sent, not percent-decoded; starts with `/`.
+    /// Percent-decoded, once; starts with `/`.
     pub path: String,
     /// What followed the `?`; empty without one.
     pub query: String,
-    /// It came over TLS, here or at a proxy that is trusted.
-    pub is_https: bool,
     /// The client wants to send another request on this connection.
     pub keep_alive: bool,
     pub body: Vec<u8>,
+    /// Who asks, as far as proxies that are trusted can tell.
+    pub client: IpAddr,
+    /// And whether it was HTTPS on their side.
+    pub is_https: bool,
+    /// The path as sent.
+    raw_path: String,
     headers: Vec<(String, String)>,
 }
 
 impl Request {
     /// The first field of this name (lower case). Values that are not UTF-8 read as absent.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(this, _)| this == name).map(|(_, value)| value.as_str())
+        self.headers(name).next()
+    }
+
+    /// All fields of this name, in their order.
+    pub fn headers(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
+        let fields = self.headers.iter();
+        fields.filter(move |(this, _)| this == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Path and query as sent: in ASCII, without white space.
+    pub fn target(&self) -> String {
+        with_query(&self.raw_path, &self.query)
+    }
+
+    /// The same place without empty segments and dots in its path, when it has such.
+    pub fn clean_target(&self) -> Option<String> {
+        path::cleaned(&self.raw_path).map(|path| with_query(&path, &self.query))
+    }
+
+    #[cfg(test)]
+    pub fn set_header(&mut self, name: &str, value: &str) {
+        self.headers.retain(|(this, _)| this != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
     }
 
     #[cfg(test)]
@@ -59,6 +89,10 @@ impl Request {
     }
 }
 
+fn with_query(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 /// Collects the bytes of one connection. After a refusal its content has no meaning any more: the
 /// connection is answered and closed.
 #[derive(Debug, Default)]
@@ -66,6 +100,8 @@ pub struct RequestReader {
     buffer: Vec<u8>,
     /// Bytes of `buffer` known to hold no end of a head, so that no byte is searched twice.
     searched: usize,
+    /// The request line at the start of `buffer` is there, and is one.
+    has_request_line: bool,
     /// The head of the request whose body is still arriving.
     head: Option<Head>,
 }
@@ -127,6 +163,9 @@ impl RequestReader {
             self.buffer.drain(..2);
             self.searched = 0;
         }
+        if !self.has_request_line {
+            self.has_request_line = find_request_line(&self.buffer)?;
+        }
         // The end may have begun in what was searched before.
         let from = self.searched.saturating_sub(HEAD_END.len() - 1);
         let end = memmem::find(&self.buffer[from..], HEAD_END).map(|at| from + at + HEAD_END.len());
@@ -135,6 +174,7 @@ impl RequestReader {
         match end {
             Some(end) if end <= HEAD_BYTES_MAX => {
                 self.searched = 0;
+                self.has_request_line = false;
                 Ok(Some(end))
             }
             None if head.len() < HEAD_BYTES_MAX => {
@@ -143,6 +183,21 @@ impl RequestReader {
             }
             _ => Err(Status::HeadTooLarge),
         }
+    }
+}
+
+/// Whether the request line is there. What cannot become one is refused before the rest is waited
+/// for: a client that speaks TLS, Stratum or HTTP/0.9 would wait as well.
+fn find_request_line(buffer: &[u8]) -> Result<bool, Status> {
+    let is_method = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    // The CR of an empty line may have come alone.
+    if buffer.first().is_some_and(|&byte| byte != b'\r' && !is_method(byte)) {
+        return Err(Status::BadRequest);
+    }
+    let Some(end) = memchr::memchr(b'\n', buffer) else { return Ok(false) };
+    match memmem::find(&buffer[..end], b" HTTP/") {
+        Some(_) => Ok(true),
+        None => Err(Status::BadRequest),
     }
 }
 
@@ -187,11 +242,11 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Status> {
     };
 
     // Two hosts, or none where HTTP/1.1 demands one, are refused (RFC 9112 §3.2).
-    match values("host").count() {
-        1 => {}
-        0 if minor == 0 => {}
+    let host = match (values("host").count(), values("host").next()) {
+        (1, Some(host)) => Some(std::str::from_utf8(host).map_err(|_| Status::BadRequest)?),
+        (0, _) if minor == 0 => None,
         _ => return Err(Status::BadRequest),
-    }
+    };
     let length = content_length(values("content-length"))?;
     if values("transfer-encoding").next().is_some() {
         // Together with a length, or in HTTP/1.0, two readers may disagree where the body ends.
@@ -204,7 +259,12 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Status> {
         return Err(Status::ContentTooLarge);
     }
 
-    let (path, query) = split_target(target)?;
+    let Target { authority, path: raw_path, query } = split_target(target)?;
+    // The host of a whole URL would win (RFC 9112 §3.2.2), if both programs know that.
+    let is_ambiguous = |(named, host): (&str, &str)| !is_same_host(named, host.trim());
+    if authority.zip(host).is_some_and(is_ambiguous) {
+        return Err(Status::BadRequest);
+    }
     let keep_alive =
         !has_token("connection", "close") && (minor == 1 || has_token("connection", "keep-alive"));
     let wants_continue = minor == 1 && body_bytes > 0 && has_token("expect", "100-continue");
@@ -219,11 +279,14 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Status> {
             "POST" => Method::Post,
             _ => Method::Other,
         },
-        path: path.to_owned(),
+        path: path::decode(raw_path)?,
         query: query.to_owned(),
-        is_https: false,
         keep_alive,
         body: Vec::new(),
+        // Who it is, the connection knows.
+        client: Ipv4Addr::UNSPECIFIED.into(),
+        is_https: false,
+        raw_path: raw_path.to_owned(),
         headers: headers.collect(),
     };
     Ok(Head { request, body_bytes, wants_continue })
@@ -242,19 +305,34 @@ fn content_length<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Opti
     digits.parse().map(Some).map_err(|_| Status::ContentTooLarge)
 }
 
-/// Path and query of a target in origin form, or in the absolute form that proxies send
-/// (RFC 9112 §3.2).
-fn split_target(target: &str) -> Result<(&str, &str), Status> {
-    let local = if target.starts_with('/') {
-        target
+struct Target<'a> {
+    /// Of the absolute form.
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: &'a str,
+}
+
+/// A target in origin form, or in the absolute form that proxies send (RFC 9112 §3.2).
+fn split_target(target: &str) -> Result<Target<'_>, Status> {
+    // A fragment is never sent, and what is not ASCII must be escaped.
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(Status::BadRequest);
+    }
+    let (authority, local) = if target.starts_with('/') {
+        (None, target)
     } else {
         let (scheme, rest) = target.split_once("://").ok_or(Status::BadRequest)?;
         if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
             return Err(Status::BadRequest);
         }
-        rest.find('/').map_or("/", |at| &rest[at..])
+        let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.is_empty() || authority.contains('@') {
+            return Err(Status::BadRequest);
+        }
+        (Some(authority), local)
     };
-    Ok(local.split_once('?').unwrap_or((local, "")))
+    let (path, query) = local.split_once('?').unwrap_or((local, ""));
+    Ok(Target { authority, path: if path.is_empty() { "/" } else { path }, query })
 }
 
 #[cfg(test)]
@@ -323,6 +401,22 @@ mod tests {
     }
 
     #[test]
+    fn the_path_is_decoded_and_the_target_is_as_sent() {
+        for (target, path, sent) in [
+            ("/a%62?c%64", "/ab", "/a%62?c%64"),
+            ("http://pool", "/", "/"),
+            ("http://pool?a/b", "/", "/?a/b"),
+            ("HTTP://POOL:80//x", "//x", "//x"),
+            ("/?", "/", "/"),
+        ] {
+            let request = Request::get(target, &[]);
+            assert_eq!((&*request.path, &*request.target()), (path, sent), "{target}");
+        }
+        assert_eq!(Request::get("/a/./b?c", &[]).clean_target().as_deref(), Some("/a/b?c"));
+        assert_eq!(Request::get("/a/b?c=./d", &[]).clean_target(), None);
+    }
+
+    #[test]
     fn connections_stay_open_as_the_version_says() {
         for (input, keep_alive) in [
             ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", true),
@@ -367,6 +461,11 @@ mod tests {
             "GET x HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://@x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /%2e%2e/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "\0\0\0\0\r\n\r\n",
             "{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n",
         ] {

@@ -3,8 +3,16 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-/// `web.md` §1.5, on every response. Scripts and styles come from our own files only.
-const SECURITY_FIELDS: &str = concat!(
+use super::encoding::{ENCODED_BYTES_MIN, Encoding, Forms, accepted};
+use super::etag::{matching, with_form};
+use super::request::Request;
+
+/// Only over HTTPS (`web.md` §1.5): ask for nothing else here, for a year.
+const HTTPS_ONLY_FIELD: &str = "Strict-Transport-Security: max-age=31536000\r\n";
+/// `web.md` §1.5, on every response. Scripts and styles come from our own files only; everything is
+/// sent whole.
+const COMMON_FIELDS: &str = concat!(
+    "Accept-Ranges: none\r\n",
     "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; ",
     "frame-ancestors 'none'; form-action 'self'\r\n",
     "X-Content-Type-Options: nosniff\r\n",
@@ -19,6 +27,8 @@ pub enum Status {
     Ok,
     SeeOther,
     NotModified,
+    TemporaryRedirect,
+    PermanentRedirect,
     BadRequest,
     Unauthorized,
     Forbidden,
@@ -48,15 +58,17 @@ impl Status {
             Self::Ok => (200, "OK"),
             Self::NotModified => (304, "Not Modified"),
             Self::SeeOther => (303, "See Other"),
+            Self::TemporaryRedirect => (307, "Temporary Redirect"),
+            Self::PermanentRedirect => (308, "Permanent Redirect"),
             Self::BadRequest => (400, "Bad Request"),
             Self::Unauthorized => (401, "Unauthorized"),
             Self::Forbidden => (403, "Forbidden"),
-            Self::TooManyRequests => (429, "Too Many Requests"),
             Self::NotFound => (404, "Not Found"),
             Self::MethodNotAllowed => (405, "Method Not Allowed"),
             Self::RequestTimeout => (408, "Request Timeout"),
             Self::LengthRequired => (411, "Length Required"),
             Self::ContentTooLarge => (413, "Content Too Large"),
+            Self::TooManyRequests => (429, "Too Many Requests"),
             Self::HeadTooLarge => (431, "Request Header Fields Too Large"),
             Self::InternalError => (500, "Internal Server Error"),
             Self::Unavailable => (503, "Service Unavailable"),
@@ -69,16 +81,23 @@ impl Status {
 #[derive(Clone, Debug)]
 pub enum Body {
     Static(&'static [u8]),
-    Shared(Rc<[u8]>),
+    Shared(Rc<Forms>),
+    Encoded(Rc<Forms>, Encoding),
     /// It follows the head, and ends with the connection.
     Endless,
 }
 
 impl Body {
+    /// A file of ours, compressed at once.
+    pub fn of_file(bytes: &'static [u8]) -> Self {
+        Self::Shared(Rc::new(Forms::of_file(bytes)))
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Static(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(forms) => &forms.plain,
+            Self::Encoded(forms, encoding) => forms.get(*encoding).unwrap_or_default(),
             Self::Endless => b"",
         }
     }
@@ -86,7 +105,7 @@ impl Body {
 
 impl From<String> for Body {
     fn from(text: String) -> Self {
-        Self::Shared(text.into_bytes().into())
+        Self::Shared(Rc::new(Forms::of_page(text.into_bytes())))
     }
 }
 
@@ -108,11 +127,63 @@ impl Response {
         Self::new(status, "text/plain; charset=utf-8", text).with("Cache-Control", "no-store")
     }
 
+    /// In the form that the client likes best, or without a body when it has this version already.
+    /// Only what has a validator comes in other forms: it was rendered once, and holds nothing that
+    /// one client alone may see.
+    pub fn for_request(self, request: &Request) -> Self {
+        let mut response = self.encoded(request.header("accept-encoding"));
+        if response.status != Status::Ok {
+            return response;
+        }
+        let field = request.header("if-none-match");
+        let tag = field.zip(response.field("ETag")).and_then(|(field, tag)| matching(field, tag));
+        if let Some(tag) = tag.map(str::to_owned) {
+            response = response.not_modified();
+            response.set("ETag", tag);
+        }
+        response
+    }
+
+    fn encoded(mut self, accept_encoding: Option<&str>) -> Self {
+        let (Body::Shared(forms), Some(etag)) = (&self.body, self.field("ETag")) else {
+            return self;
+        };
+        let is_text = self.field("Content-Type").is_some_and(is_text);
+        if !is_text || forms.plain.len() < ENCODED_BYTES_MIN {
+            return self;
+        }
+        let encoding = accepted(accept_encoding).find(|form| forms.get(*form).is_some());
+        let encoded = encoding
+            .map(|form| (form, Body::Encoded(Rc::clone(forms), form), with_form(etag, form)));
+        let vary = match self.field("Vary") {
+            None => Some("Accept-Encoding".to_owned()),
+            Some(vary) if vary.contains("Accept-Encoding") => None,
+            Some(vary) => Some(format!("{vary}, Accept-Encoding")),
+        };
+        if let Some(vary) = vary {
+            self.set("Vary", vary);
+        }
+        if let Some((encoding, body, etag)) = encoded {
+            self.body = body;
+            self.set("ETag", etag);
+            self.set("Content-Encoding", encoding.name().to_owned());
+        }
+        self
+    }
+
+    /// In the place of the field of that name, or after all others.
+    fn set(&mut self, name: &'static str, value: String) {
+        match self.fields.iter_mut().find(|(this, _)| *this == name) {
+            Some((_, old)) => *old = value.into(),
+            None => self.fields.push((name, value.into())),
+        }
+    }
+
     /// "What you have is still right": the validator and freshness of `self` without its body.
-    pub fn not_modified(mut self) -> Self {
+    fn not_modified(mut self) -> Self {
         self.status = Status::NotModified;
         self.body = Body::Static(b"");
-        self.fields.retain(|(name, _)| *name != "Content-Type");
+        self.fields.retain(|(name, _)| !matches!(*name, "Content-Type" | "Content-Encoding"));
         self
     }
 
@@ -129,7 +200,7 @@ impl Response {
     }
 
     /// Appends status line and fields with their empty line.
-    pub fn write_head(&self, out: &mut Vec<u8>, date: &str, keep_alive: bool) {
+    pub fn write_head(&self, out: &mut Vec<u8>, date: &str, keep_alive: bool, https_only: bool) {
         let mut line = |text: &[&str]| {
             for part in text {
                 out.extend_from_slice(part.as_bytes());
@@ -145,8 +216,18 @@ impl Response {
             line(&["Content-Length: ", &self.body.as_bytes().len().to_string(), "\r\n"]);
         }
         line(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n"]);
-        line(&[SECURITY_FIELDS, "\r\n"]);
+        line(&[if https_only { HTTPS_ONLY_FIELD } else { "" }, COMMON_FIELDS, "\r\n"]);
     }
+}
+
+/// What gets shorter: images have been compressed already.
+fn is_text(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.starts_with("text/")
+        || matches!(
+            media_type,
+            "application/json" | "application/openmetrics-text" | "image/svg+xml"
+        )
 }
 
 #[cfg(test)]
@@ -157,7 +238,7 @@ mod tests {
 
     fn head(response: &Response, keep_alive: bool) -> String {
         let mut out = Vec::new();
-        response.write_head(&mut out, DATE, keep_alive);
+        response.write_head(&mut out, DATE, keep_alive, false);
         String::from_utf8(out).unwrap()
     }
 
@@ -173,6 +254,7 @@ mod tests {
              ETag: \"abc\"\r\n\
              Content-Length: 2\r\n\
              Connection: keep-alive\r\n\
+             Accept-Ranges: none\r\n\
              Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; \
              frame-ancestors 'none'; form-action 'self'\r\n\
              X-Content-Type-Options: nosniff\r\n\
@@ -191,6 +273,69 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 304 Not Modified\r\n"));
         assert!(text.contains("\r\nETag: \"a\"\r\n"));
         assert!(!text.contains("\r\nContent-Type:") && !text.contains("\r\nContent-Length:"));
+    }
+
+    #[test]
+    fn browsers_are_told_to_stay_with_https_only_when_that_is_wanted() {
+        let response = Response::plain(Status::Ok);
+        let mut out = Vec::new();
+        response.write_head(&mut out, DATE, true, true);
+        let field = "\r\nStrict-Transport-Security: max-age=31536000\r\n";
+        assert!(String::from_utf8(out).unwrap().contains(field));
+        assert!(!head(&response, true).contains("Strict-Transport-Security"));
+    }
+
+    fn page(headers: &[(&str, &str)], bytes: usize, content_type: &'static str) -> Response {
+        Response::new(Status::Ok, content_type, "page ".repeat(bytes / 5))
+            .with("ETag", "\"v1\"")
+            .with("Vary", "Accept")
+            .for_request(&Request::get("/", headers))
+    }
+
+    #[test]
+    fn a_form_has_its_own_tag_and_length_and_says_what_it_depends_on() {
+        for (accept, encoding, etag) in [
+            ("gzip", Some("gzip"), "\"v1-gz\""),
+            ("br, gzip", Some("br"), "\"v1-br\""),
+            ("", None, "\"v1\""),
+        ] {
+            let response = page(&[("Accept-Encoding", accept)], 5000, "text/html; charset=utf-8");
+            assert_eq!(response.field("Content-Encoding"), encoding, "{accept}");
+            assert_eq!(response.field("ETag"), Some(etag));
+            assert_eq!(response.field("Vary"), Some("Accept, Accept-Encoding"));
+            assert_eq!(response.body.as_bytes().len() < 5000, encoding.is_some());
+            let length = format!("\r\nContent-Length: {}\r\n", response.body.as_bytes().len());
+            assert!(head(&response, true).contains(&length));
+        }
+    }
+
+    #[test]
+    fn small_things_images_and_what_has_no_validator_stay_as_they_are() {
+        let gzip = [("Accept-Encoding", "gzip")];
+        for response in [page(&gzip, 1000, "text/html"), page(&gzip, 5000, "image/png")] {
+            assert_eq!(response.field("Content-Encoding"), None);
+            assert_eq!(response.field("Vary"), Some("Accept"));
+        }
+        let private = Response::new(Status::Ok, "text/html", "page ".repeat(1000));
+        let response = private.for_request(&Request::get("/", &gzip));
+        assert_eq!(response.field("Content-Encoding"), None);
+    }
+
+    #[test]
+    fn a_version_is_not_sent_again_in_another_form() {
+        for tag in ["\"v1\"", "\"v1-gz\"", "\"v1-br\"", "*"] {
+            let headers = [("Accept-Encoding", "gzip"), ("If-None-Match", tag)];
+            let response = page(&headers, 5000, "text/html");
+            assert_eq!(
+                (response.status, response.body.as_bytes()),
+                (Status::NotModified, &b""[..])
+            );
+            let expected = if tag == "*" { "\"v1-gz\"" } else { tag };
+            assert_eq!(response.field("ETag"), Some(expected));
+            assert_eq!(response.field("Content-Encoding"), None);
+        }
+        let headers = [("Accept-Encoding", "gzip"), ("If-None-Match", "\"v2-gz\"")];
+        assert_eq!(page(&headers, 5000, "text/html").status, Status::Ok);
     }
 
     #[test]

@@ -174,6 +174,37 @@ fn the_metrics_agree_with_the_server_figures() {
     });
 }
 
+#[test]
+fn the_metrics_say_how_long_it_all_took() {
+    let (_node, pool, _miner) = scene();
+    // A submission that was hashed and refused has been answered too.
+    let expected = [
+        ("gopool_share_answer_seconds_count", SHARE_COUNT as f64 + 2.0),
+        ("gopool_shard_submissions_judged_total", SHARE_COUNT as f64 + 2.0),
+        ("gopool_block_submit_seconds_count", 1.0),
+        // One miner, told by its shard of the block it found.
+        ("gopool_work_first_notify_seconds_count", 1.0),
+        ("gopool_work_last_miner_seconds_count", 1.0),
+        ("gopool_connections", 1.0),
+        ("gopool_node_healthy", 1.0),
+        ("gopool_node_blocks_behind", 0.0),
+    ];
+    until("everything is counted", SNAPSHOT_LIMIT, || {
+        let (_, samples) = metrics(&pool, "/metrics", "*/*");
+        let sum = |name: &str| prometheus::sum(&samples, name).unwrap_or(0.0);
+        let counted = expected.map(|(name, _)| (name, sum(name)));
+        for name in ["gopool_share_answer_seconds_sum", "gopool_work_last_miner_seconds_sum"] {
+            assert!(sum(name) < 1.0, "{name} is {}", sum(name));
+        }
+        let is_submit = |sample: &&Sample| {
+            sample.name == "gopool_rpc_seconds_count"
+                && sample.labels.get("method").is_some_and(|method| method == "submitblock")
+        };
+        let submits = samples.iter().find(is_submit).map(|sample| sample.value);
+        (counted == expected && submits == Some(1.0)).then_some(())
+    });
+}
+
 /// A figure, or the sum of the figures of an object.
 fn total(value: &Value) -> f64 {
     match value {

@@ -69,6 +69,7 @@ def prepare(folder, ports):
         "config.toml": f"""[server]
 pool_listen = "127.0.0.1:{ports['pool']}"
 status_listen = "127.0.0.1:{ports['status']}"
+status_tls_listen = ""
 [stratum]
 stratum_tls_listen = ""
 [node]

@@ -116,7 +116,7 @@ fn check_idle<T>(pool: &Pool, open: impl Fn(usize) -> Vec<T>, count: usize, byte
     let before = resident();
     let held = open(count);
     let each = resident().saturating_sub(before) / count;
-    println!("{count} connections that wait: {each} bytes each");
+    eprintln!("{count} connections that wait: {each} bytes each");
     assert!(each < bytes_max, "{each} bytes for each of {count}, {bytes_max} are allowed");
     drop(held);
 }

@@ -70,6 +70,7 @@ def prepare(folder, ports, is_calm):
         "config.toml": f"""[server]
 pool_listen = "127.0.0.1:{ports['pool']}"
 status_listen = "127.0.0.1:{ports['status']}"
+status_tls_listen = ""
 [stratum]
 stratum_tls_listen = ""
 [node]

@@ -68,6 +68,8 @@ const GALLERY: &[(&str, &str, &str)] = &[
     ("config.toml", "[server]\nstatus_tls_listen = \":x\"", "config.toml:4: server.status_tls_listen is \":x\", allowed is host:port, or :port for all interfaces"),
     ("config.toml", "[server]\nstatus_listen = \":3333\"", "config.toml:4: server.status_listen is \":3333\", allowed is another port: server.pool_listen has this one"),
     ("config.toml", "[server]\nstatus_public_url = \"pool.example\"", "config.toml:4: server.status_public_url is \"pool.example\", allowed is a URL such as https://pool.example; it is left out"),
+    ("config.toml", "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]", "config.toml:4: server.trusted_proxies is [\"10.0.0.0/33\"], allowed is addresses, or networks such as 10.0.0.0/8"),
+    ("config.toml", "[server]\nproxy_protocol = true", "server.proxy_protocol does nothing while server.trusted_proxies is empty"),
     ("config.toml", "[server]\npool_listn = \":1\"", "config.toml:4: server.pool_listn is not known; the nearest is server.pool_listen"),
     ("config.toml", "[branding]\nstatus_brand_name = 1", "config.toml:4: branding.status_brand_name is 1, allowed is a text in quotes"),
     ("config.toml", "[stratum]\nstratum_tls_listen = \"4a\"", "config.toml:4: stratum.stratum_tls_listen is \":4a\", allowed is host:port, or :port for all interfaces"),
@@ -456,6 +458,9 @@ fn combinations_of_flags() {
     let config = with("[server]\nstatus_tls_listen = \"\"", &["-bind", "::1"]);
     assert_eq!(config.stratum_listen.to_string(), "[::1]:3333");
     assert_eq!(config.status_tls_listen, None);
+    let config = with("[server]\nstatus_public_url = \"https://pool.example:8443/x\"", &[]);
+    let url = config.public_url.unwrap();
+    assert_eq!((url.is_https, &*url.host, url.port), (true, "pool.example", Some(8443)));
     let config = with("", &["-safe-mode", "true", "-ckpool-emulate", "false"]);
     assert!(config.settings.ckpool_emulate);
     assert_eq!(config.settings.bans.threshold, 0);

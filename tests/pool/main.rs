@@ -13,7 +13,7 @@
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
-//! | `abuse` `refusals` `status`                   | bad clients, bad starts, public figures   |
+//! | `abuse` `refusals` `status` `web`             | bad clients, bad starts, public figures   |
 //! | `reload` `first_run`                          | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
@@ -69,3 +69,4 @@ mod status;
 mod supervise;
 mod tip;
 mod tls;
+mod web;

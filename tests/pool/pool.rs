@@ -106,6 +106,12 @@ impl Pool {
         self.await_listening(&["component=stratum", "transport=tls"])
     }
 
+    /// Where the pages are served over HTTPS.
+    #[track_caller]
+    pub fn https(&self) -> SocketAddr {
+        self.await_listening(&["component=http", "transport=tls"])
+    }
+
     /// The certificate of the TLS ports, and its key.
     pub fn certificate_paths(&self) -> (PathBuf, PathBuf) {
         let directory = self.directory.path();
@@ -130,6 +136,11 @@ impl Pool {
     pub fn logged(&self, message: &str, fields: &[&str]) -> Option<String> {
         let lines = self.stdout.lock().expect("no panic while it was held");
         lines.iter().find(|line| is_log_line(line, message, fields)).cloned()
+    }
+
+    /// Where the pages are served over HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.http
     }
 
     #[track_caller]

@@ -142,6 +142,15 @@ fn an_http_port_in_use_is_named() {
 }
 
 #[test]
+fn an_https_port_in_use_is_named() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut settings = without_node();
+    settings.status_tls_listen = holder.local_addr().expect("its address").to_string();
+    let refusal = refused(&settings, |_| {});
+    refusal.check_brief(code::PORT_IN_USE, &[&settings.status_tls_listen, "HTTPS"]);
+}
+
+#[test]
 fn a_payout_address_of_another_network_is_refused() {
     for address in [
         pool_address(Chain::Signet),

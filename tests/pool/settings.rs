@@ -32,6 +32,8 @@ pub struct Settings {
     zmq_address: String,
     pub pool_listen: String,
     pub status_listen: String,
+    /// Where the pages are served over HTTPS; nowhere when empty.
+    pub status_tls_listen: String,
     /// Where Stratum over TLS is spoken; nowhere when empty.
     pub stratum_tls_listen: &'static str,
     pub payout_address: String,
@@ -66,6 +68,7 @@ impl Settings {
             zmq_address: node.zmq_address(),
             pool_listen: "127.0.0.1:0".to_owned(),
             status_listen: "127.0.0.1:0".to_owned(),
+            status_tls_listen: String::new(),
             stratum_tls_listen: "",
             payout_address: pool_address(chain).to_owned(),
             fee_percent: 2.0,
@@ -107,7 +110,7 @@ impl Settings {
             r#"[server]
 pool_listen = "{pool_listen}"
 status_listen = "{status_listen}"
-status_tls_listen = ""
+status_tls_listen = "{status_tls_listen}"
 
 [stratum]
 stratum_tls_listen = "{stratum_tls_listen}"
@@ -130,6 +133,7 @@ debug = true
 "#,
             pool_listen = self.pool_listen,
             status_listen = self.status_listen,
+            status_tls_listen = self.status_tls_listen,
             stratum_tls_listen = self.stratum_tls_listen,
             rpc_url = self.rpc_url,
             cookie_path = self.cookie_path,

@@ -34,7 +34,7 @@ pub fn certificate(path: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).unwrap_or_else(|e| panic!("read {}: {e}", path.display()))
 }
 
-fn config(
+pub fn config(
     trusted: CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {

@@ -205,6 +205,7 @@ fn write_files(folder: &Path, node: &Node, plan: &PoolPlan) -> io::Result<()> {
     fs::write(&cookie, CREDENTIALS)?;
     let text = format!(
         "[server]\npool_listen = \"127.0.0.1:0\"\nstatus_listen = \"127.0.0.1:0\"\n\
+         status_tls_listen = \"\"\n\
          [stratum]\nstratum_tls_listen = \"127.0.0.1:0\"\n\
          [node]\nrpc_url = \"http://{}\"\nrpc_cookie_path = \"{}\"\npayout_address = \"{}\"\n\
          zmq_hashblock_addr = \"{}\"\nzmq_rawblock_addr = \"\"\n",

@@ -55,6 +55,8 @@ pub struct Config {
     pub status_tls_listen: Option<SocketAddr>,
     pub brand_name: String,
     pub tagline: String,
+    /// The currency that bitcoin's price is shown in, as written.
+    pub fiat_currency: String,
     pub rpc_url: String,
     pub rpc_auth: RpcAuth,
     pub zmq: Vec<Endpoint>,

@@ -32,6 +32,7 @@ use crate::ledger::Ledger;
 use crate::ledger::rejects::is_error;
 use crate::log::LevelControl;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
+use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
 use crate::privacy;
@@ -76,6 +77,8 @@ pub struct ControlPlan {
     pub started: Instant,
     pub rpc: Arc<Rpc>,
     pub node_events: Receiver<NodeEvent>,
+    /// What the node says of itself, for pages.
+    pub node: NodeInfo,
     pub shards: Vec<ShardEnd>,
     /// The core of each shard.
     pub cores: Vec<usize>,
@@ -104,6 +107,7 @@ pub struct Control {
     config: Config,
     started: Instant,
     rpc: Arc<Rpc>,
+    node: NodeInfo,
     shards: Vec<ShardEnd>,
     listeners: Vec<(TcpListener, bool)>,
     open_listeners: Vec<StratumListener>,
@@ -142,6 +146,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         config: plan.config,
         started: plan.started,
         rpc: plan.rpc,
+        node: plan.node,
         shards: plan.shards,
         listeners: plan.listeners,
         open_listeners: Vec::new(),

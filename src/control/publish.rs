@@ -41,7 +41,9 @@ impl Control {
     pub(super) fn publish(&mut self) {
         let elapsed = self.started.elapsed();
         let now_unix = unix_now();
-        let summary = self.ledger.summary(now_unix);
+        let is_banned = |worker: &str, remote| self.upkeep.is_banned(worker, remote, now_unix);
+        let summary = self.ledger.summary(now_unix, is_banned);
+        let banned = self.upkeep.banned(&self.ledger.roster().read(), now_unix);
         let height = self.work.figures().map(|job| job.height.saturating_sub(1));
         self.upkeep.turn(&mut self.ledger, summary.hashrate, height, now_unix);
         for error in self.rpc.take_errors() {
@@ -52,6 +54,7 @@ impl Control {
             uptime: elapsed,
             stratum_listeners: self.open_listeners.clone(),
             rpc: self.rpc.figures(),
+            node: self.node.load(),
             feed: self.feed.figures(),
             job: self.work.figures(),
             shares: self.ledger.shares(elapsed, summary.hashrate),
@@ -59,6 +62,8 @@ impl Control {
             shards: self.ledger.shards(),
             workers: summary.listed,
             workers_connected: summary.workers,
+            recent_work: summary.recent,
+            banned,
             miner_types: summary.miner_types,
             best_shares: self.ledger.best_shares().to_vec(),
             store: self.store.figures(),
@@ -92,7 +97,11 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
         stratum_listeners: Vec::new(),
         pool_fee_percent: config.job_inputs.payout.fee_percent,
+        pool_tag: config.job_inputs.brand_tag.clone(),
+        fiat_currency: config.fiat_currency.clone(),
         rpc: Default::default(),
+        node: Default::default(),
+        peer_cleaning: config.peer_cleaning,
         feed: Default::default(),
         job: None,
         shares: Default::default(),
@@ -100,6 +109,8 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         shards: Vec::new(),
         workers: Vec::new(),
         workers_connected: 0,
+        recent_work: Vec::new(),
+        banned: Vec::new(),
         miner_types: Vec::new(),
         best_shares: Vec::new(),
         blocks: Vec::new(),

@@ -133,7 +133,7 @@ pub struct ErrorEvent {
 }
 
 impl ErrorEvent {
-    fn new(event: &events::ErrorEvent) -> Self {
+    pub(super) fn new(event: &events::ErrorEvent) -> Self {
         Self {
             at: format::rfc3339(event.at),
             r#type: event.of.name(),
@@ -147,12 +147,14 @@ impl ErrorEvent {
 pub struct Disconnect {
     pub at: String,
     pub disconnected: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
 
 impl Disconnect {
-    fn new(event: &DisconnectEvent) -> Self {
+    pub(super) fn new(event: &DisconnectEvent) -> Self {
         Self {
             at: format::rfc3339(event.at),
             disconnected: event.disconnected,
@@ -423,12 +425,12 @@ fn public_error(text: Option<&str>) -> Option<String> {
     text.map(privacy::error_text).filter(|text| !text.is_empty())
 }
 
-fn time(time: Option<SystemTime>) -> Option<String> {
+pub(super) fn time(time: Option<SystemTime>) -> Option<String> {
     time.map(format::rfc3339)
 }
 
 /// JSON has no NaN, and a reader that expects a number should not find null.
-fn finite(value: f64) -> f64 {
+pub(super) fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 

@@ -4,7 +4,7 @@
 //! nor wait for one. The way of a request:
 //!
 //! ```text
-//! http/connection → http/request → routes → site → page, api, metrics → http/response
+//! http/connection → http/request → routes → site → page, api, json, metrics → http/response
 //! ```
 
 mod api;
@@ -13,6 +13,7 @@ mod exposition;
 pub mod format;
 mod health;
 mod http;
+mod json;
 mod metrics;
 mod page;
 mod routes;
@@ -38,6 +39,7 @@ use tracing::{info, warn};
 
 use self::http::{Service, Stopping};
 use self::site::Site;
+use crate::history::HistoryReader;
 use crate::snapshot::SnapshotCell;
 
 /// Open connections; more are closed at once. Each costs a few KiB while idle, 84 KiB at most.
@@ -81,6 +83,7 @@ pub struct StatusPlan {
     /// Bound and listening.
     pub listener: TcpListener,
     pub snapshots: SnapshotCell,
+    pub history: HistoryReader,
     pub core: Option<usize>,
     /// Pages of the operator's own, over those in the binary.
     pub templates: PathBuf,
@@ -123,8 +126,8 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 }
 
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
-    let StatusPlan { listener, snapshots, templates, json, .. } = plan;
-    let site = Rc::new(Site::new(snapshots, templates, json));
+    let StatusPlan { listener, snapshots, history, templates, json, .. } = plan;
+    let site = Rc::new(Site::new(snapshots, history, templates, json));
     let answering = Rc::clone(&site);
     let service: Service = Rc::new(move |request| routes::answer(&answering, request));
     let open = Rc::new(Cell::new(0));

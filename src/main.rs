@@ -26,8 +26,8 @@ use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
-use gopool::node::peers;
 use gopool::node::rpc::Rpc;
+use gopool::node::{info, peers};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
 use gopool::profiles::Profiles;
@@ -238,6 +238,7 @@ fn run(
                 proxy_protocol: config.proxy_protocol,
                 challenges: config.data_dir.join("www/.well-known/acme-challenge"),
                 snapshots: snapshots.clone(),
+                history: history.reader(),
                 core: cores.control,
                 templates: config.data_dir.join("templates"),
                 json: !flags.no_json,
@@ -258,6 +259,7 @@ fn run(
     let rpc = Arc::new(Rpc::new(&config.rpc_url, auth));
     let peer_cleaning = Arc::new(ArcSwap::from_pointee(config.peer_cleaning));
     peers::spawn(Arc::clone(&rpc), Arc::clone(&peer_cleaning))?;
+    let node = info::spawn(Arc::clone(&rpc))?;
     let (up, uplink) = uplink(cores.shards.len());
     let (block_sender, block_events) = unbounded();
     let blocks = Blocks::spawn(
@@ -284,6 +286,7 @@ fn run(
         started,
         rpc,
         node_events,
+        node,
         shards,
         cores: cores.shards.iter().map(|core| core.unwrap_or_default()).collect(),
         reports: uplink.reports,

@@ -11,6 +11,8 @@ use gopool_shards::tally::{Pace, Times};
 
 use crate::backup::BackupFigures;
 use crate::ledger::miner_types::MinerType;
+use crate::ledger::view::WorkerView;
+use crate::node::peers::PeerCleaning;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
 use crate::rings::histogram::HistogramSnapshot;
@@ -49,9 +51,15 @@ pub struct Snapshot {
     /// Every Stratum listener that is open; empty until the first job exists.
     pub stratum_listeners: Vec<StratumListener>,
     pub pool_fee_percent: f64,
+    /// Brand part of the coinbase tag.
+    pub pool_tag: String,
+    /// `branding.fiat_currency`.
+    pub fiat_currency: String,
     pub rpc: RpcFigures,
+    pub node: Arc<NodeFigures>,
+    pub peer_cleaning: PeerCleaning,
     pub feed: FeedFigures,
-    pub node: NodeFigures,
+    pub work_source: SourceFigures,
     /// The work miners have now; none until the node has answered once.
     pub job: Option<JobFigures>,
     pub shares: ShareFigures,
@@ -61,6 +69,11 @@ pub struct Snapshot {
     pub workers: Vec<WorkerFigures>,
     /// How many workers are connected.
     pub workers_connected: u64,
+    /// Workers with a share in the last half hour that are not banned, the newest share first; at
+    /// most fifteen. Full names: shorten them before they are shown in public.
+    pub recent_work: Vec<WorkerView>,
+    /// At most 25; those in force first, of them those who are connected.
+    pub banned: Vec<BannedFigures>,
     /// Most first.
     pub miner_types: Vec<MinerType>,
     /// Best first, at most twelve; names and hashes are shortened.
@@ -84,6 +97,70 @@ pub struct Snapshot {
     /// How often that has happened.
     pub disconnects_count: u64,
     pub process: ProcessFigures,
+}
+
+/// Who may not mine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BannedFigures {
+    /// The full name; shorten it before it is shown in public.
+    pub worker: Arc<str>,
+    /// None for ever.
+    pub until: Option<SystemTime>,
+    pub reason: Arc<str>,
+    /// Ended ones are listed only while they are kept.
+    pub is_in_force: bool,
+    /// A broken rule has done it, so the reason is a text of the pool's own.
+    pub is_automatic: bool,
+}
+
+/// What the node said of itself last; a part it has never said is none.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFigures {
+    pub chain: Option<ChainFigures>,
+    pub reach: Option<ReachFigures>,
+    pub peers: Option<PeerFigures>,
+    /// Display order, as the one below.
+    pub genesis_hash: Option<String>,
+    pub best_block_hash: Option<String>,
+    /// When any part of it was heard last.
+    pub updated_at: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ChainFigures {
+    /// The node's own word for its network.
+    pub chain: String,
+    pub blocks: u64,
+    pub headers: u64,
+    pub is_initial_download: bool,
+    pub is_pruned: bool,
+    pub size_on_disk_bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReachFigures {
+    /// The node's software.
+    pub subversion: String,
+    pub connections: u64,
+    /// Of those, inbound and outbound; old nodes do not tell.
+    pub split: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PeerFigures {
+    pub count: u64,
+    pub inbound: u64,
+    /// None while nobody has answered a ping.
+    pub pings: Option<PingFigures>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PingFigures {
+    /// So many peers have answered one.
+    pub peers: u64,
+    pub min: Duration,
+    pub median: Duration,
+    pub max: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +208,7 @@ pub struct MethodFigures {
 
 /// What is known of the node beside its answers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NodeFigures {
+pub struct SourceFigures {
     /// Miners get fresh work of it, as far as can be told.
     pub healthy: bool,
     /// Headers whose blocks it does not have yet; none when it has not said so lately.
@@ -162,6 +239,9 @@ pub struct FeedFigures {
     /// From when the pool could first know of the last job's template until the job was out.
     pub last_job_delay: Option<Duration>,
     pub tip: Option<TipFigures>,
+    /// Header times of the newest blocks of the chain that have been heard of, oldest first; at
+    /// most four.
+    pub block_times: Vec<SystemTime>,
 }
 
 /// The newest block of the node's chain.
@@ -232,6 +312,8 @@ pub struct RecentHashrate {
 pub struct ConnectionFigures {
     pub open: u64,
     pub authorized: u64,
+    /// Of the authorized ones, those over TLS.
+    pub authorized_tls: u64,
     /// Of the open ones, those over TLS.
     pub tls: u64,
     /// How far the open ones have come, in the clear and over TLS.

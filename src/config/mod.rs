@@ -59,6 +59,8 @@ pub struct Config {
     pub proxy_protocol: bool,
     pub brand_name: String,
     pub tagline: String,
+    /// The currency that bitcoin's price is shown in, as written.
+    pub fiat_currency: String,
     pub rpc_url: String,
     pub rpc_auth: RpcAuth,
     pub zmq: Vec<Endpoint>,

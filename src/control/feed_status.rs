@@ -9,6 +9,8 @@ use crate::snapshot::{FeedFigures, TipFigures};
 
 /// Lines of history that are kept.
 const HISTORY_LINES: usize = 3;
+/// Blocks whose times are kept.
+const BLOCK_TIMES: usize = 4;
 
 #[derive(Default)]
 pub(super) struct FeedStatus {
@@ -53,14 +55,37 @@ impl FeedStatus {
     }
 
     pub(super) fn tip(&mut self, tip: TipFigures) {
+        let before = self.figures.tip.as_ref();
+        if before.is_none_or(|before| before.hash_hex != tip.hash_hex) {
+            self.note_time(before.map_or(0, |before| before.height), &tip);
+        }
         self.figures.tip = Some(tip);
+    }
+
+    /// A block's time, after those of the blocks below it: others of its height and above are in no
+    /// chain any more.
+    fn note_time(&mut self, height_before: u64, tip: &TipFigures) {
+        let times = &mut self.figures.block_times;
+        match tip.height.checked_sub(height_before + 1) {
+            Some(0) => {}
+            // Blocks in between have not been heard of.
+            Some(_) => times.clear(),
+            None => {
+                let gone = usize::try_from(height_before + 1 - tip.height).unwrap_or(usize::MAX);
+                times.truncate(times.len().saturating_sub(gone));
+            }
+        }
+        times.push(tip.time);
+        if times.len() > BLOCK_TIMES {
+            times.remove(0);
+        }
     }
 
     pub(super) fn raw_block(&mut self, at: SystemTime, bytes: usize, tip: Option<TipFigures>) {
         self.figures.last_raw_block_at = Some(at);
         self.figures.last_raw_block_bytes = bytes;
-        if tip.is_some() {
-            self.figures.tip = tip;
+        if let Some(tip) = tip {
+            self.tip(tip);
         }
     }
 
@@ -123,6 +148,33 @@ mod tests {
         status.zmq("b", true);
         assert_eq!(counts(&status), (true, 2, 1));
         assert_eq!(status.figures().error_history.last().unwrap(), "event: zmq reconnected (b)");
+    }
+
+    #[test]
+    fn the_times_of_the_last_blocks_follow_the_chain() {
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut status = FeedStatus::default();
+        let mut tip = |height, seconds| {
+            status.tip(TipFigures {
+                hash_hex: format!("{height}-{seconds}"),
+                height,
+                time: time(seconds),
+                bits_hex: String::new(),
+                difficulty: 1.0,
+            });
+            let times = &status.figures().block_times;
+            times.iter().map(|at| at.duration_since(time(0)).unwrap().as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(tip(10, 1), [1]);
+        assert_eq!(tip(10, 1), [1], "once");
+        assert_eq!(tip(11, 2), [1, 2]);
+        assert_eq!(tip(11, 3), [1, 3], "another block of that height");
+        tip(12, 4);
+        assert_eq!(tip(13, 5), [1, 3, 4, 5]);
+        assert_eq!(tip(14, 6), [3, 4, 5, 6]);
+        assert_eq!(tip(12, 7), [3, 7], "a chain of fewer blocks");
+        assert_eq!(tip(20, 8), [8], "after blocks that were not heard of");
+        assert_eq!(tip(2, 9), [9]);
     }
 
     #[test]

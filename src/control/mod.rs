@@ -34,6 +34,7 @@ use crate::ledger::rejects::is_error;
 use crate::ledger::{Ledger, RosterReader};
 use crate::log::LevelControl;
 use crate::node::event::{ChainInfo, NodeEvent, Work};
+use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
 use crate::privacy;
@@ -78,6 +79,8 @@ pub struct ControlPlan {
     pub started: Instant,
     pub rpc: Arc<Rpc>,
     pub node_events: Receiver<NodeEvent>,
+    /// What the node says of itself, for pages.
+    pub node: NodeInfo,
     pub shards: Vec<ShardEnd>,
     /// The core of each shard.
     pub cores: Vec<usize>,
@@ -109,6 +112,7 @@ pub struct Control {
     config: Config,
     started: Instant,
     rpc: Arc<Rpc>,
+    node: NodeInfo,
     shards: Vec<ShardEnd>,
     listeners: Vec<(TcpListener, bool)>,
     open_listeners: Vec<StratumListener>,
@@ -150,6 +154,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         config: plan.config,
         started: plan.started,
         rpc: plan.rpc,
+        node: plan.node,
         shards: plan.shards,
         listeners: plan.listeners,
         open_listeners: Vec::new(),

@@ -8,7 +8,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;
-use crate::snapshot::{BlockFigures, Brand, NodeFigures, ParkedFigures, Snapshot};
+use crate::snapshot::{BlockFigures, Brand, ParkedFigures, Snapshot, SourceFigures};
 use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
 
 impl Control {
@@ -43,7 +43,9 @@ impl Control {
     pub(super) fn publish(&mut self) {
         let elapsed = self.started.elapsed();
         let now_unix = unix_now();
-        let summary = self.ledger.summary(now_unix);
+        let is_banned = |worker: &str, remote| self.upkeep.is_banned(worker, remote, now_unix);
+        let summary = self.ledger.summary(now_unix, is_banned);
+        let banned = self.upkeep.banned(&self.ledger.roster().read(), now_unix);
         let height = self.work.figures().map(|job| job.height.saturating_sub(1));
         self.upkeep.turn(&mut self.ledger, summary.hashrate, height, now_unix);
         for error in self.rpc.take_errors() {
@@ -54,14 +56,17 @@ impl Control {
             uptime: elapsed,
             stratum_listeners: self.open_listeners.clone(),
             rpc: self.rpc.figures(),
+            node: self.node.load(),
             feed: self.feed.figures(),
-            node: self.node_figures(),
+            work_source: self.source_figures(),
             job: self.work.figures(),
             shares: self.ledger.shares(elapsed, summary.hashrate),
             connections: self.ledger.connections(),
             shards: self.ledger.shards(),
             workers: summary.listed,
             workers_connected: summary.workers,
+            recent_work: summary.recent,
+            banned,
             miner_types: summary.miner_types,
             best_shares: self.ledger.best_shares().to_vec(),
             store: self.store.figures(),
@@ -81,9 +86,9 @@ impl Control {
         });
     }
 
-    fn node_figures(&self) -> NodeFigures {
+    fn source_figures(&self) -> SourceFigures {
         let sync = self.sync.filter(|(at, _)| at.elapsed() <= SYNC_AGE_MAX);
-        NodeFigures {
+        SourceFigures {
             healthy: self.is_node_healthy,
             blocks_behind: sync.map(|(_, sync)| sync.headers.saturating_sub(sync.blocks)),
         }
@@ -110,15 +115,21 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
         stratum_listeners: Vec::new(),
         pool_fee_percent: config.job_inputs.payout.fee_percent,
+        pool_tag: config.job_inputs.brand_tag.clone(),
+        fiat_currency: config.fiat_currency.clone(),
         rpc: Default::default(),
-        feed: Default::default(),
         node: Default::default(),
+        peer_cleaning: config.peer_cleaning,
+        feed: Default::default(),
+        work_source: Default::default(),
         job: None,
         shares: Default::default(),
         connections: Default::default(),
         shards: Vec::new(),
         workers: Vec::new(),
         workers_connected: 0,
+        recent_work: Vec::new(),
+        banned: Vec::new(),
         miner_types: Vec::new(),
         best_shares: Vec::new(),
         blocks: Vec::new(),

@@ -35,8 +35,15 @@ enum Message {
 }
 
 /// Where pages read the history. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HistoryReader(Arc<RwLock<History>>);
+
+impl From<History> for HistoryReader {
+    /// Of a history that does not change.
+    fn from(history: History) -> Self {
+        Self(Arc::new(RwLock::new(history)))
+    }
+}
 
 impl HistoryReader {
     /// The history as of the last sample. To be held briefly: the next sample waits for it.

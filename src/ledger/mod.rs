@@ -8,6 +8,7 @@ pub mod roster;
 pub mod view;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -21,9 +22,13 @@ use best_shares::BestShares;
 use miner_types::{MinerType, miner_types};
 use rejects::Rejects;
 use roster::{Fading, Roster};
+use view::WorkerView;
 
 /// Workers that the snapshot has: those with the most accepted work.
 const WORKERS_LISTED: usize = 100;
+/// Workers whose recent work the snapshot has, and how recent it is.
+const RECENT_LISTED: usize = 15;
+const RECENT_SECONDS: u64 = 30 * 60;
 
 /// The roster for those who read: pages, mostly. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +171,7 @@ impl Ledger {
         ConnectionFigures {
             open: tcp.open() + tls.open(),
             authorized: tcp.authorized + tls.authorized,
+            authorized_tls: tls.authorized,
             tls: tls.open(),
             stages: [tcp, tls],
             accepted: self.sums.connections_accepted,
@@ -196,8 +202,8 @@ impl Ledger {
         Fading { now: now_unix, tau: self.tau }
     }
 
-    /// Who is connected, in figures.
-    pub fn summary(&self, now_unix: u64) -> Summary {
+    /// Who is connected, in figures. `is_banned` judges a worker and where it is connected from.
+    pub fn summary(&self, now_unix: u64, is_banned: impl Fn(&str, SocketAddr) -> bool) -> Summary {
         let roster = self.roster.read();
         let fading = self.fading(now_unix);
         let hashrate = roster.connections().map(|(_, it)| it.hashrate(fading)).sum();
@@ -208,6 +214,7 @@ impl Ledger {
         });
         let miner_types = miner_types(clients);
         let workers = connected.len() as u64;
+        let recent = recent_work(&roster, &connected, fading, is_banned);
         let by_work = |a: &WorkerSums, b: &WorkerSums| {
             b.accepted_difficulty.total_cmp(&a.accepted_difficulty)
         };
@@ -224,7 +231,7 @@ impl Ledger {
                 worker_figures(name, sums, view.map_or(0.0, |view| view.hashrate))
             })
             .collect();
-        Summary { hashrate, workers, listed, miner_types }
+        Summary { hashrate, workers, listed, recent, miner_types }
     }
 }
 
@@ -236,7 +243,34 @@ pub struct Summary {
     pub workers: u64,
     /// The most accepted work first, at most [`WORKERS_LISTED`].
     pub listed: Vec<WorkerFigures>,
+    /// The newest share first, at most [`RECENT_LISTED`].
+    pub recent: Vec<WorkerView>,
     pub miner_types: Vec<MinerType>,
+}
+
+/// Who has submitted something lately. Most are left out by a number that is at hand.
+fn recent_work(
+    roster: &Roster,
+    connected: &[(&Arc<str>, &WorkerSums, &[u64])],
+    fading: Fading,
+    is_banned: impl Fn(&str, SocketAddr) -> bool,
+) -> Vec<WorkerView> {
+    let since = fading.now.saturating_sub(RECENT_SECONDS);
+    let mut recent: Vec<_> =
+        connected.iter().filter(|(_, sums, _)| sums.last_share_at >= since.max(1)).collect();
+    recent.sort_unstable_by(|a, b| {
+        b.1.last_share_at.cmp(&a.1.last_share_at).then_with(|| a.0.cmp(b.0))
+    });
+    let is_free = |(name, _, sequences): &&&(&Arc<str>, &WorkerSums, &[u64])| {
+        let mut remotes = sequences.iter().filter_map(|it| Some(roster.connection(*it)?.remote));
+        !remotes.any(|remote| is_banned(name, remote))
+    };
+    recent
+        .iter()
+        .filter(is_free)
+        .filter_map(|(name, _, sequences)| roster.view(name, sequences, fading))
+        .take(RECENT_LISTED)
+        .collect()
 }
 
 fn worker_figures(name: &Arc<str>, sums: &WorkerSums, hashrate: f64) -> WorkerFigures {
@@ -278,6 +312,10 @@ mod tests {
         }
     }
 
+    fn nobody(_: &str, _: SocketAddr) -> bool {
+        false
+    }
+
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
@@ -296,7 +334,7 @@ mod tests {
             let heard = ledger.add(report, 60 * SECOND);
             assert_eq!(heard.best_of_workers, [(Arc::clone(&worker), 5.0 + shard as f64)]);
         }
-        let summary = ledger.summary(NOW);
+        let summary = ledger.summary(NOW, nobody);
         assert_eq!((summary.hashrate, summary.workers), (200.0, 1));
         assert_eq!((summary.listed[0].connections, summary.listed[0].hashrate), (2, 200.0));
         assert_eq!(summary.miner_types[0].name, "cgminer");
@@ -320,8 +358,32 @@ mod tests {
         );
         assert!(ledger.take_best_shares().is_some());
         // Nobody has said anything for an hour.
-        assert_eq!(ledger.summary(NOW + 3600 * 2).hashrate, 0.0);
+        assert_eq!(ledger.summary(NOW + 3600 * 2, nobody).hashrate, 0.0);
         assert_eq!(ledger.shares(1000 * SECOND, 0.0).per_minute, 0.0);
+    }
+
+    #[test]
+    fn recent_work_is_of_the_last_half_hour_and_of_nobody_who_is_banned() {
+        let mut ledger = ledger(&[0]);
+        let come = report(0, |tally| {
+            for number in 0..40_u32 {
+                let worker: Arc<str> = format!("w{number}").into();
+                let seat = tally.join(&worker);
+                let at = NOW - u64::from(number) * 100;
+                tally.accept(Some(seat), 1.0, 1.0, at);
+                tally.looked(number.into(), look(&worker, 1.0, at));
+            }
+        });
+        ledger.add(come, SECOND);
+        let names = |now, is_banned: fn(&str, SocketAddr) -> bool| -> Vec<String> {
+            let recent = ledger.summary(now, is_banned).recent;
+            recent.iter().map(|view| view.name.to_string()).collect()
+        };
+        let recent = names(NOW, nobody);
+        assert_eq!((recent.len(), &*recent[0], &*recent[14]), (RECENT_LISTED, "w0", "w14"));
+        assert_eq!(names(NOW + 1700, nobody), ["w0", "w1"]);
+        assert_eq!(names(NOW, |name, _| name == "w0")[0], "w1");
+        assert!(names(NOW, |_, remote| remote.port() == 4000).is_empty());
     }
 
     #[test]
@@ -336,7 +398,7 @@ mod tests {
             }
         });
         ledger.add(come, SECOND);
-        let summary = ledger.summary(NOW);
+        let summary = ledger.summary(NOW, nobody);
         assert_eq!((summary.workers, summary.listed.len()), (300, WORKERS_LISTED));
         assert_eq!((&*summary.listed[0].name, &*summary.listed[99].name), ("w299", "w200"));
         let leave = report(0, |tally| {
@@ -345,7 +407,7 @@ mod tests {
             }
         });
         ledger.add(leave, 2 * SECOND);
-        let summary = ledger.summary(NOW);
+        let summary = ledger.summary(NOW, nobody);
         assert_eq!((summary.workers, summary.hashrate), (0, 0.0));
         assert!(summary.listed.is_empty() && summary.miner_types.is_empty());
     }
@@ -368,6 +430,6 @@ mod tests {
             ledger.add(report, SECOND);
         }
         assert!(ledger.roster.read().known() <= 1001);
-        assert_eq!(ledger.summary(NOW).workers, 1);
+        assert_eq!(ledger.summary(NOW, nobody).workers, 1);
     }
 }

@@ -193,6 +193,12 @@ impl Roster {
             .map(|(name, worker)| (name, &worker.sums, &*worker.connections))
     }
 
+    /// Unix seconds of a connected worker's newest submission; none of who is not connected.
+    pub fn last_share_at(&self, name: &str) -> Option<u64> {
+        let worker = self.workers.get(name)?;
+        (!worker.connections.is_empty()).then_some(worker.sums.last_share_at)
+    }
+
     #[cfg(test)]
     pub(super) fn known(&self) -> usize {
         self.workers.len()

@@ -12,6 +12,7 @@ pub mod cookie;
 mod exchange;
 pub mod rpc;
 
+pub mod info;
 pub mod peers;
 
 mod rawblock;

@@ -15,8 +15,8 @@ use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events;
 use crate::rings::histogram::HistogramSnapshot;
 use crate::snapshot::{
-    BlockFigures, FeedFigures, JobFigures, MethodFigures, NodeFigures, ParkedFigures,
-    ProcessFigures, Snapshot,
+    BlockFigures, FeedFigures, JobFigures, MethodFigures, ParkedFigures, ProcessFigures, Snapshot,
+    SourceFigures,
 };
 use crate::store::StoreFigures;
 
@@ -78,7 +78,7 @@ pub struct Measured {
     /// In the clear and over TLS.
     pub stages: [Stages; 2],
     pub job_age: Option<Duration>,
-    pub node: NodeFigures,
+    pub node: SourceFigures,
     pub parked: ParkedFigures,
 }
 
@@ -93,7 +93,7 @@ impl Measured {
             stages: snapshot.connections.stages,
             // A clock that was set back shows a job that is new.
             job_age: snapshot.job.as_ref().map(|job| age(job).unwrap_or_default()),
-            node: snapshot.node,
+            node: snapshot.work_source,
             parked: snapshot.parked,
         }
     }
@@ -171,7 +171,7 @@ pub struct ErrorEvent {
 }
 
 impl ErrorEvent {
-    fn new(event: &events::ErrorEvent) -> Self {
+    pub(super) fn new(event: &events::ErrorEvent) -> Self {
         Self {
             at: format::rfc3339(event.at),
             r#type: event.of.name(),
@@ -185,12 +185,14 @@ impl ErrorEvent {
 pub struct Disconnect {
     pub at: String,
     pub disconnected: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
 
 impl Disconnect {
-    fn new(event: &DisconnectEvent) -> Self {
+    pub(super) fn new(event: &DisconnectEvent) -> Self {
         Self {
             at: format::rfc3339(event.at),
             disconnected: event.disconnected,
@@ -471,12 +473,12 @@ fn public_error(text: Option<&str>) -> Option<String> {
     text.map(privacy::error_text).filter(|text| !text.is_empty())
 }
 
-fn time(time: Option<SystemTime>) -> Option<String> {
+pub(super) fn time(time: Option<SystemTime>) -> Option<String> {
     time.map(format::rfc3339)
 }
 
 /// JSON has no NaN, and a reader that expects a number should not find null.
-fn finite(value: f64) -> f64 {
+pub(super) fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 

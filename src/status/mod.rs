@@ -4,7 +4,7 @@
 //! nor wait for one. The way of a request:
 //!
 //! ```text
-//! listener → http/connection → http/request → routes → site → page, api, metrics → http/response
+//! listener → http/connection → http/request → routes → site → page, api, json, metrics → http/response
 //! ```
 
 mod account;
@@ -16,6 +16,7 @@ mod exposition;
 pub mod format;
 mod health;
 mod http;
+mod json;
 mod limits;
 mod listener;
 mod metrics;
@@ -52,6 +53,7 @@ use self::limits::Places;
 use self::listener::Entrance;
 pub use self::redirect::PublicUrl;
 use self::site::Site;
+use crate::history::HistoryReader;
 use crate::snapshot::{Snapshot, SnapshotCell};
 
 /// For requests in flight when the server stops (`web.md` §1.1).
@@ -102,6 +104,7 @@ pub struct StatusPlan {
     /// Files that certificate authorities ask for over HTTP.
     pub challenges: PathBuf,
     pub snapshots: SnapshotCell,
+    pub history: HistoryReader,
     pub core: Option<usize>,
     /// Pages of the operator's own, over those in the binary.
     pub templates: PathBuf,
@@ -154,9 +157,9 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 }
 
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
-    let StatusPlan { http, https, challenges, snapshots, templates, json, .. } = plan;
+    let StatusPlan { http, https, challenges, snapshots, history, templates, json, .. } = plan;
     let people = plan.people.map(|people| People::new(people, Arc::clone(&switch)));
-    let site = Rc::new(Site::new(snapshots.clone(), templates, json, people));
+    let site = Rc::new(Site::new(snapshots.clone(), history, templates, json, people));
     glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
     let stopping = Rc::new(Stopping::default());
     let places = Rc::new(Places::default());

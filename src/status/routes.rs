@@ -12,6 +12,7 @@ use super::exposition::Format;
 use super::format;
 use super::health::Health;
 use super::http::{Answer, Body, Method, Quality, Request, Response, Status, host_name, quality};
+use super::json::{self, Endpoint};
 use super::limits::Class;
 use super::site::{Document, Rendered, Site};
 
@@ -26,8 +27,6 @@ const PAGE_FRESHNESS: &str = "public, max-age=5, stale-while-revalidate=5";
 const ASSET_FRESHNESS: &str = "public, max-age=31536000, immutable";
 /// Kept, but asked for again each time: the answer is mostly a 304.
 const REVALIDATE: &str = "no-cache";
-/// When a client of `/api/server` need not ask again before (`web.md` §3.5).
-const JSON_TTL: Duration = Duration::from_secs(10);
 /// Seconds until a monitor should look at an unavailable pool again (`web.md` §1.11).
 const RETRY_AFTER: &str = "10";
 
@@ -36,9 +35,15 @@ struct Route {
     answer: fn(&Site, &Request) -> Response,
 }
 
-const ROUTES: [Route; 5] = [
+const ROUTES: [Route; 11] = [
     Route { path: "/", answer: overview },
+    Route { path: "/api/overview", answer: |site, _| fixed(site, Endpoint::Overview) },
+    Route { path: "/api/pool-page", answer: |site, _| fixed(site, Endpoint::PoolPage) },
+    Route { path: "/api/node", answer: |site, _| fixed(site, Endpoint::Node) },
     Route { path: "/api/server", answer: server },
+    Route { path: "/api/pool-hashrate", answer: pool_hashrate },
+    Route { path: "/api/blocks", answer: blocks },
+    Route { path: "/api/openapi.json", answer: openapi },
     Route { path: "/metrics", answer: metrics },
     Route { path: "/healthz", answer: alive },
     Route { path: "/readyz", answer: ready },
@@ -143,13 +148,41 @@ fn server(site: &Site, request: &Request) -> Response {
     if wish.is_named() && wish > quality(accept, JSON, &[]) {
         return metrics_response(&newest, format);
     }
-    let Some(document) = newest.json() else { return Response::plain(Status::InternalError) };
+    let document = newest.json(Endpoint::Server);
+    json_response(&newest, document, Endpoint::Server.ttl()).with("Vary", "Accept")
+}
+
+fn fixed(site: &Site, endpoint: Endpoint) -> Response {
+    let newest = site.newest();
+    json_response(&newest, newest.json(endpoint), endpoint.ttl())
+}
+
+fn pool_hashrate(site: &Site, request: &Request) -> Response {
+    let endpoint = match json::parameter(&request.query, "include_history") {
+        Some("2") => Endpoint::PoolHashrateHistory,
+        _ => Endpoint::PoolHashrate,
+    };
+    fixed(site, endpoint)
+}
+
+fn blocks(site: &Site, request: &Request) -> Response {
+    let newest = site.newest();
+    let document = newest.blocks(json::blocks::limit(&request.query));
+    json_response(&newest, document, json::blocks::TTL)
+}
+
+fn openapi(site: &Site, _: &Request) -> Response {
+    respond(Status::Ok, JSON, site.openapi.clone()).with("Cache-Control", REVALIDATE)
+}
+
+/// `ttl` is when a client need not ask again before.
+fn json_response(newest: &Rendered, document: Option<Document>, ttl: Duration) -> Response {
+    let Some(document) = document else { return Response::plain(Status::InternalError) };
     let built_at = newest.snapshot.built_at;
     respond(Status::Ok, JSON, document)
         .with("Cache-Control", REVALIDATE)
-        .with("Vary", "Accept")
         .with("X-JSON-Updated-At", format::rfc3339(built_at))
-        .with("X-JSON-Next-Update-At", format::rfc3339(built_at + JSON_TTL))
+        .with("X-JSON-Next-Update-At", format::rfc3339(built_at + ttl))
 }
 
 fn metrics(site: &Site, request: &Request) -> Response {
@@ -220,7 +253,7 @@ mod tests {
     use crate::status::sample;
 
     fn site(snapshot: Snapshot) -> Site {
-        Site::new(SnapshotCell::new(snapshot), Default::default(), true, None)
+        Site::new(SnapshotCell::new(snapshot), sample::history(), Default::default(), true, None)
     }
 
     fn ask(site: &Site, request: &Request) -> Response {
@@ -286,6 +319,51 @@ mod tests {
         assert_eq!(again.field("X-JSON-Updated-At"), Some("2026-01-31T19:55:02Z"));
         let other = get(&site, "/api/server", &[("If-None-Match", "\"x\"")]);
         assert_eq!(other.status, Status::Ok);
+    }
+
+    #[test]
+    fn every_json_path_has_its_time_to_live_and_a_validator() {
+        let site = site(sample::busy());
+        for (path, next) in [
+            ("/api/overview", "2026-01-31T19:55:12Z"),
+            ("/api/pool-page", "2026-01-31T19:55:12Z"),
+            ("/api/node", "2026-01-31T19:55:12Z"),
+            ("/api/pool-hashrate", "2026-01-31T19:55:07Z"),
+            ("/api/pool-hashrate?include_history=2", "2026-01-31T19:55:07Z"),
+            ("/api/blocks?limit=1", "2026-01-31T19:55:05Z"),
+        ] {
+            let response = get(&site, path, &[]);
+            assert_eq!(response.status, Status::Ok, "{path}");
+            assert_eq!(response.field("Content-Type"), Some(JSON));
+            assert_eq!(response.field("Cache-Control"), Some("no-cache"));
+            assert_eq!(response.field("X-JSON-Updated-At"), Some("2026-01-31T19:55:02Z"));
+            assert_eq!(response.field("X-JSON-Next-Update-At"), Some(next), "{path}");
+            let etag = response.field("ETag").unwrap();
+            let again = get(&site, path, &[("If-None-Match", etag)]);
+            assert_eq!(again.status, Status::NotModified, "{path}");
+        }
+        let openapi = get(&site, "/api/openapi.json", &[]);
+        assert_eq!(openapi.field("Content-Type"), Some(JSON));
+        assert!(openapi.field("ETag").is_some());
+    }
+
+    #[test]
+    fn queries_choose_history_and_the_number_of_blocks() {
+        let site = site(sample::busy());
+        for (query, has_history) in [
+            ("?include_history=2", true),
+            ("?a=1&include_history=2", true),
+            ("?include_history=1", false),
+            ("?include_history=22", false),
+            ("", false),
+        ] {
+            let response = get(&site, &format!("/api/pool-hashrate{query}"), &[]);
+            assert_eq!(body(&response).contains("\"ph24\":"), has_history, "{query}");
+        }
+        for (query, blocks) in [("", 2), ("?limit=1", 1), ("?limit=x", 2)] {
+            let response = get(&site, &format!("/api/blocks{query}"), &[]);
+            assert_eq!(body(&response).matches("\"height\":").count(), blocks, "{query}");
+        }
     }
 
     #[test]

@@ -1,9 +1,15 @@
-//! Snapshots for tests: a pool that has just started, and one in full swing.
+//! Snapshots for tests: a pool that has just started, one in full swing, and one in trouble.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use gopool_shards::tally::{Accuracy, LastShareLook};
+
 use crate::backup::BackupFigures;
+use crate::history::{History, HistoryReader, MinuteSample};
 use crate::ledger::miner_types::MinerType;
+use crate::ledger::view::WorkerView;
+use crate::node::peers::PeerCleaning;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::{Histogram, HistogramSnapshot};
@@ -40,15 +46,25 @@ pub fn empty() -> Snapshot {
         brand: Brand { name: "Solo Pool".to_owned(), tagline: String::new() },
         stratum_listeners: Vec::new(),
         pool_fee_percent: 2.0,
+        pool_tag: "/goPool/".to_owned(),
+        fiat_currency: "usd".to_owned(),
+        node: Arc::default(),
+        peer_cleaning: PeerCleaning {
+            is_enabled: true,
+            ping_max: Some(Duration::from_millis(150)),
+            peers_min: 20,
+        },
         rpc: RpcFigures::default(),
         feed: FeedFigures::default(),
-        node: NodeFigures::default(),
+        work_source: SourceFigures::default(),
         job: None,
         shares: ShareFigures::default(),
         connections: ConnectionFigures::default(),
         shards: Vec::new(),
         workers: Vec::new(),
         workers_connected: 0,
+        recent_work: Vec::new(),
+        banned: Vec::new(),
         miner_types: Vec::new(),
         best_shares: Vec::new(),
         blocks: Vec::new(),
@@ -99,7 +115,7 @@ pub fn busy() -> Snapshot {
             .map(|(name, errors)| (name, MethodFigures { times: took(&[12, 400]), errors }))
             .into(),
     };
-    snapshot.node = NodeFigures { healthy: true, blocks_behind: Some(0) };
+    snapshot.work_source = SourceFigures { healthy: true, blocks_behind: Some(0) };
     snapshot.block_submits = times(&[(180, 1)]);
     snapshot.parked = ParkedFigures { places: 4, shares: 612 };
     snapshot.feed = FeedFigures {
@@ -120,7 +136,9 @@ pub fn busy() -> Snapshot {
             bits_hex: "17021369".to_owned(),
             difficulty: 1.3551e14,
         }),
+        block_times: [2_900, 1_811, 1_304, 420].map(ago).into(),
     };
+    snapshot.node = Arc::new(node(ago(21)));
     snapshot.job = Some(JobFigures {
         height: 934_218,
         transactions: 3_214,
@@ -148,6 +166,7 @@ pub fn busy() -> Snapshot {
     snapshot.connections = ConnectionFigures {
         open: 23,
         authorized: 21,
+        authorized_tls: 2,
         tls: 3,
         stages: [
             Stages { connected: 1, subscribed: 1, authorized: 18 },
@@ -210,6 +229,21 @@ pub fn busy() -> Snapshot {
                 reason: String::new(),
             })
             .collect();
+    snapshot.recent_work = snapshot.workers.iter().take(4).map(recent_work).collect();
+    let banned = |rig: &str, reason: &str, until| BannedFigures {
+        worker: format!("{wallet}.{rig}").into(),
+        until,
+        reason: reason.into(),
+        is_in_force: true,
+        is_automatic: until.is_some(),
+    };
+    let in_an_hour = Some(now() + Duration::from_secs(3600));
+    snapshot.banned = vec![
+        banned("loud", "too many invalid submissions (40 in 5m0s)", in_an_hour),
+        banned("rude", "asked for by user_2abc", None),
+    ];
+    snapshot.recent_hashrate =
+        RecentHashrate { codes: vec![130, 148, 148], newest: Some((1.39e15, Some(934_217))) };
     snapshot.workers_connected = snapshot.workers.len() as u64;
     snapshot.miner_types = vec![MinerType {
         name: "bitaxe".to_owned(),
@@ -257,4 +291,114 @@ pub fn busy() -> Snapshot {
         load15: 0.35,
     };
     snapshot
+}
+
+/// A pool that has lost its node an hour ago.
+pub fn unhealthy() -> Snapshot {
+    let mut snapshot = busy();
+    let lost_at = now() - Duration::from_secs(3600);
+    snapshot.rpc.healthy = false;
+    snapshot.rpc.gbt_hour = None;
+    snapshot.feed.last_success_at = Some(lost_at);
+    snapshot.feed.zmq_healthy = false;
+    snapshot.feed.tip = None;
+    snapshot.feed.block_times.clear();
+    snapshot.job.as_mut().expect("a busy pool has work").built_at = lost_at;
+    snapshot.store.error = Some("open /var/lib/gopool/state/workers.db: disk full".to_owned());
+    snapshot.backup.error = Some("copy /mnt/backup/workers.db: read-only".to_owned());
+    snapshot.shares.hashrate = 0.0;
+    snapshot.shares.per_minute = 0.0;
+    snapshot.recent_work.clear();
+    snapshot.banned[0].is_in_force = false;
+    snapshot.disconnects[0].detail.clear();
+    let node = Arc::make_mut(&mut snapshot.node);
+    node.reach = None;
+    node.best_block_hash = None;
+    node.peers.as_mut().expect("a busy pool's node has peers").pings = None;
+    snapshot
+}
+
+/// Ten minutes before `now`, with a gap.
+pub fn history() -> HistoryReader {
+    let mut history = History::default();
+    let minute =
+        (now().duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs() / 60) as u32;
+    for ago in [10, 9, 8, 5, 4, 3, 2, 1] {
+        let pool_hashrate = 1e15 + f64::from(ago) * 1e14;
+        let pool_best = 1e9 * f64::from(ago);
+        history.sample(&MinuteSample {
+            minute: minute - ago,
+            pool_hashrate,
+            pool_best,
+            workers: Vec::new(),
+        });
+    }
+    history.into()
+}
+
+fn recent_work(worker: &WorkerFigures) -> WorkerView {
+    let at = worker.last_share_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    WorkerView {
+        name: Arc::clone(&worker.name),
+        client_id: "bitaxe/BM1370/v2.6.5".into(),
+        connections: worker.connections,
+        sequence: 57 + worker.connections,
+        is_tls: false,
+        connected_at: 1_769_800_000,
+        accepted: worker.accepted,
+        rejected: worker.rejected,
+        hashrate: worker.hashrate,
+        accuracy: if worker.connections == 1 { Accuracy::Settling } else { Accuracy::Stable },
+        share_rate: 62.5,
+        window_started_at: 1_769_888_000,
+        window_accepted: 100,
+        window_submissions: 101,
+        window_credit: 6.5e6,
+        last_share: at.map(|at| LastShareLook {
+            at: at.as_secs(),
+            difficulty: 70_000.0,
+            is_accepted: true,
+            hash: [7; 32],
+        }),
+        last_reject: "stale job",
+        difficulty: worker.difficulty,
+        ideal_difficulty: worker.difficulty * 2.0,
+        round_trip: Some(Duration::from_millis(20)),
+        first_share_p50: None,
+        first_share_p95: None,
+    }
+}
+
+fn node(updated_at: SystemTime) -> NodeFigures {
+    let milliseconds = Duration::from_millis;
+    NodeFigures {
+        chain: Some(ChainFigures {
+            chain: "main".to_owned(),
+            blocks: 934_217,
+            headers: 934_217,
+            is_initial_download: false,
+            is_pruned: false,
+            size_on_disk_bytes: 812_000_000_000,
+        }),
+        reach: Some(ReachFigures {
+            subversion: "/Satoshi:28.1.0/".to_owned(),
+            connections: 41,
+            split: Some((31, 10)),
+        }),
+        peers: Some(PeerFigures {
+            count: 40,
+            inbound: 30,
+            pings: Some(PingFigures {
+                peers: 39,
+                min: milliseconds(9),
+                median: milliseconds(48),
+                max: milliseconds(612),
+            }),
+        }),
+        genesis_hash: Some(
+            "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f".to_owned(),
+        ),
+        best_block_hash: Some(format!("{}a7c1{}", "0".repeat(19), "5e3".repeat(13) + "9f")),
+        updated_at: Some(updated_at),
+    }
 }

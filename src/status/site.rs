@@ -1,6 +1,7 @@
 //! What the routes share: the newest snapshot and everything rendered from it, once, as bytes.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,15 +14,18 @@ use super::assets::Assets;
 use super::events::Events;
 use super::exposition::Format;
 use super::http::{Body, fingerprint};
+use super::json::{self, Endpoint, blocks};
 use super::limits::Limiter;
 use super::metrics;
 use super::page::{self, Pages};
+use crate::history::HistoryReader;
 use crate::snapshot::{Snapshot, SnapshotCell};
 
 pub struct Site {
     pub assets: Assets,
     /// `-no-json` takes it away.
     pub has_json: bool,
+    pub openapi: Document,
     pub limiter: RefCell<Limiter>,
     pub events: Rc<Events>,
     /// None in tests of what is public.
@@ -29,6 +33,7 @@ pub struct Site {
     pages: RefCell<Rc<Pages>>,
     templates: PathBuf,
     snapshots: SnapshotCell,
+    history: HistoryReader,
     newest: RefCell<Option<Rc<Rendered>>>,
 }
 
@@ -37,6 +42,7 @@ impl Site {
     /// those of the binary are used.
     pub fn new(
         snapshots: SnapshotCell,
+        history: HistoryReader,
         templates: PathBuf,
         has_json: bool,
         people: Option<People>,
@@ -49,7 +55,19 @@ impl Site {
         let pages = RefCell::new(Rc::new(pages));
         let events = Rc::new(Events::new(format!("{:x}", crate::clock::unix_now())));
         let (limiter, newest) = (RefCell::default(), RefCell::new(None));
-        Self { assets, has_json, limiter, events, people, pages, templates, snapshots, newest }
+        Self {
+            assets,
+            has_json,
+            openapi: Document::fixed(json::OPENAPI),
+            limiter,
+            events,
+            people,
+            pages,
+            templates,
+            snapshots,
+            history,
+            newest,
+        }
     }
 
     pub fn pages(&self) -> Rc<Pages> {
@@ -78,7 +96,10 @@ impl Site {
         let mut newest = self.newest.borrow_mut();
         match &*newest {
             Some(rendered) if Arc::ptr_eq(&rendered.snapshot, &snapshot) => Rc::clone(rendered),
-            _ => Rc::clone(newest.insert(Rc::new(Rendered::new(snapshot)))),
+            _ => {
+                let rendered = Rendered::new(snapshot, self.history.clone());
+                Rc::clone(newest.insert(Rc::new(rendered)))
+            }
         }
     }
 }
@@ -88,6 +109,13 @@ impl Site {
 pub struct Document {
     pub body: Body,
     pub etag: String,
+}
+
+impl Document {
+    fn fixed(text: &'static str) -> Self {
+        let etag = format!("\"{}\"", fingerprint(text.as_bytes()));
+        Self { body: Body::Static(text.as_bytes()), etag }
+    }
 }
 
 impl From<String> for Document {
@@ -100,7 +128,12 @@ impl From<String> for Document {
 pub struct Rendered {
     pub snapshot: Arc<Snapshot>,
     server: Server,
-    json: OnceCell<Option<Document>>,
+    history: HistoryReader,
+    json: [OnceCell<Option<Document>>; Endpoint::COUNT],
+    /// Each found block as JSON.
+    blocks: OnceCell<Option<Vec<String>>>,
+    /// By their number: at most a hundred.
+    blocks_of_limit: RefCell<BTreeMap<usize, Document>>,
     text: OnceCell<Document>,
     open_metrics: OnceCell<Document>,
     /// With a placeholder for the pool's host name, which only a request can tell.
@@ -110,11 +143,14 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    fn new(snapshot: Arc<Snapshot>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, history: HistoryReader) -> Self {
         Self {
             server: Server::new(&snapshot),
             snapshot,
-            json: OnceCell::new(),
+            history,
+            json: Default::default(),
+            blocks: OnceCell::new(),
+            blocks_of_limit: RefCell::default(),
             text: OnceCell::new(),
             open_metrics: OnceCell::new(),
             overview: OnceCell::new(),
@@ -123,15 +159,28 @@ impl Rendered {
     }
 
     /// None when it could not be rendered, which is logged once per snapshot.
-    pub fn json(&self) -> Option<Document> {
-        let json = self.json.get_or_init(|| match serde_json::to_string(&self.server) {
-            Ok(text) => Some(text.into()),
-            Err(error) => {
-                error!(component = "status", path = "/api/server", %error, "json not rendered");
-                None
-            }
+    pub fn json(&self, endpoint: Endpoint) -> Option<Document> {
+        let json = self.json[endpoint as usize].get_or_init(|| {
+            let text = endpoint.render(&self.snapshot, &self.server, &self.history);
+            rendered(endpoint.path(), text).map(Document::from)
         });
         json.clone()
+    }
+
+    /// The newest blocks, so many at most; none as for `json`.
+    pub fn blocks(&self, limit: usize) -> Option<Document> {
+        let all = self.blocks.get_or_init(|| {
+            let blocks = blocks::list(&self.snapshot);
+            let texts: serde_json::Result<_> = blocks.iter().map(serde_json::to_string).collect();
+            rendered("/api/blocks", texts)
+        });
+        let shown = all.as_ref()?;
+        let shown = &shown[..limit.min(shown.len())];
+        let mut of_limit = self.blocks_of_limit.borrow_mut();
+        let document = of_limit
+            .entry(shown.len())
+            .or_insert_with(|| Document::from(format!("[{}]", shown.join(","))));
+        Some(document.clone())
     }
 
     pub fn metrics(&self, format: Format) -> Document {
@@ -164,6 +213,13 @@ impl Rendered {
     }
 }
 
+fn rendered<T>(path: &'static str, result: serde_json::Result<T>) -> Option<T> {
+    if let Err(error) = &result {
+        error!(component = "status", path, %error, "json not rendered");
+    }
+    result.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,17 +228,39 @@ mod tests {
     #[test]
     fn everything_is_rendered_once_per_snapshot() {
         let cell = SnapshotCell::new(sample::empty());
-        let site = Site::new(cell.clone(), PathBuf::new(), true, None);
+        let site = Site::new(cell.clone(), sample::history(), PathBuf::new(), true, None);
         let first = site.newest();
         assert!(Rc::ptr_eq(&first, &site.newest()));
         let bytes = |document: Document| document.body.as_bytes().as_ptr();
-        assert_eq!(bytes(first.json().unwrap()), bytes(first.json().unwrap()));
+        for endpoint in [Endpoint::Server, Endpoint::Overview, Endpoint::PoolHashrateHistory] {
+            let json = || bytes(first.json(endpoint).unwrap());
+            assert_eq!(json(), json());
+        }
+        assert_eq!(bytes(first.blocks(10).unwrap()), bytes(first.blocks(100).unwrap()));
         assert_eq!(
             bytes(first.overview(&site.pages(), "a").unwrap()),
             bytes(first.overview(&site.pages(), "a").unwrap())
         );
         cell.store(sample::busy());
         assert!(!Rc::ptr_eq(&first, &site.newest()));
-        assert_ne!(first.json().unwrap().etag, site.newest().json().unwrap().etag);
+        let etag = |rendered: &Rendered| rendered.json(Endpoint::Server).unwrap().etag;
+        assert_ne!(etag(&first), etag(&site.newest()));
+    }
+
+    #[test]
+    fn blocks_are_cut_by_the_limit_and_kept_for_each() {
+        let mut snapshot = sample::busy();
+        let block = snapshot.blocks[0].clone();
+        snapshot.blocks = vec![block; 120];
+        let site =
+            Site::new(SnapshotCell::new(snapshot), sample::history(), PathBuf::new(), true, None);
+        let rendered = site.newest();
+        for limit in (1..200).chain(1..200) {
+            let document = rendered.blocks(limit).unwrap();
+            let list: Vec<serde_json::Value> =
+                serde_json::from_slice(document.body.as_bytes()).unwrap();
+            assert_eq!(list.len(), limit.min(100));
+        }
+        assert_eq!(rendered.blocks_of_limit.borrow().len(), 100);
     }
 }

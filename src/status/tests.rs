@@ -44,6 +44,7 @@ impl Server {
             proxy_protocol: false,
             challenges: folder.path().join("challenges"),
             snapshots: snapshots.clone(),
+            history: sample::history(),
             core: None,
             templates: folder.path().to_owned(),
             json: true,
@@ -266,7 +267,9 @@ fn an_operators_pages_are_taken_when_told_and_broken_ones_are_not() {
 fn without_json_there_is_nothing_under_api() {
     let server = Server::with_json(false);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(status_lines(&server.talk(&get("/api/server"))), ["HTTP/1.1 404 Not Found"]);
+    for path in ["/api/server", "/api/overview", "/api/blocks", "/api/openapi.json"] {
+        assert_eq!(status_lines(&server.talk(&get(path))), ["HTTP/1.1 404 Not Found"], "{path}");
+    }
     assert_eq!(status_lines(&server.talk(&get("/metrics"))), ["HTTP/1.1 200 OK"]);
 }
 

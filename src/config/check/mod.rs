@@ -55,6 +55,7 @@ pub fn check(
         proxy_protocol: files.server.proxy_protocol.value,
         brand_name: files.branding.status_brand_name.value.clone(),
         tagline: files.branding.status_tagline.value.clone(),
+        fiat_currency: fiat_currency(files),
         rpc_url: rpc_url?,
         rpc_auth: rpc_auth?,
         zmq: zmq?,
@@ -85,6 +86,13 @@ pub fn check(
             files: Box::new(files.clone()),
         },
     })
+}
+
+fn fiat_currency(files: &Files) -> String {
+    match files.branding.fiat_currency.value.trim() {
+        "" => "usd".to_owned(),
+        code => code.to_owned(),
+    }
 }
 
 /// Where copies of the database go, if anywhere (`state-and-services.md` §12.1, §12.2).

@@ -96,6 +96,8 @@ pub struct Snapshot {
     pub disconnects: Vec<DisconnectEvent>,
     /// How often that has happened.
     pub disconnects_count: u64,
+    /// How long it took to make snapshots.
+    pub snapshot_times: HistogramSnapshot,
     pub process: ProcessFigures,
 }
 

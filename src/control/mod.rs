@@ -41,6 +41,7 @@ use crate::privacy;
 use crate::profiles::Profiles;
 use crate::rings::disconnects::{DisconnectEvent, Disconnects};
 use crate::rings::events::{ErrorEvents, EventType};
+use crate::rings::histogram::Histogram;
 use crate::snapshot::{BlockFigures, SnapshotCell, StratumListener};
 use crate::store::{BestShareRow, BlockLife, StoreHandle};
 use crate::supervise::Supervisor;
@@ -139,6 +140,7 @@ pub struct Control {
     backups: Arc<Mutex<BackupFigures>>,
     error_events: ErrorEvents,
     disconnects: Disconnects,
+    snapshot_times: Histogram,
     profiles: Option<Profiles>,
     supervisor: Arc<Supervisor>,
     levels: LevelControl,
@@ -169,6 +171,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         backups: plan.backups,
         error_events: ErrorEvents::default(),
         disconnects: Disconnects::default(),
+        snapshot_times: Histogram::default(),
         feed: FeedStatus::default(),
         system: SystemReader::default(),
         snapshots: plan.snapshots,

@@ -1,6 +1,6 @@
 //! What the pool looks like, for those who look: made of what control owns.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Control;
 use super::gate::SYNC_AGE_MAX;
@@ -41,6 +41,7 @@ impl Control {
     }
 
     pub(super) fn publish(&mut self) {
+        let began = Instant::now();
         let elapsed = self.started.elapsed();
         let now_unix = unix_now();
         let is_banned = |worker: &str, remote| self.upkeep.is_banned(worker, remote, now_unix);
@@ -82,8 +83,10 @@ impl Control {
             block_submits: self.blocks.submit_times(),
             parked: self.parked_figures(),
             process: self.system.read(),
+            snapshot_times: self.snapshot_times.snapshot(),
             ..first_snapshot(&self.config)
         });
+        self.snapshot_times.record(began.elapsed());
     }
 
     fn source_figures(&self) -> SourceFigures {
@@ -144,6 +147,7 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         error_events: Vec::new(),
         disconnects: Vec::new(),
         disconnects_count: 0,
+        snapshot_times: Default::default(),
         process: Default::default(),
     }
 }

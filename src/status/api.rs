@@ -80,6 +80,7 @@ pub struct Measured {
     pub job_age: Option<Duration>,
     pub node: SourceFigures,
     pub parked: ParkedFigures,
+    pub snapshot_times: HistogramSnapshot,
 }
 
 impl Measured {
@@ -95,6 +96,7 @@ impl Measured {
             job_age: snapshot.job.as_ref().map(|job| age(job).unwrap_or_default()),
             node: snapshot.work_source,
             parked: snapshot.parked,
+            snapshot_times: snapshot.snapshot_times.clone(),
         }
     }
 }

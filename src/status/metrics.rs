@@ -153,6 +153,11 @@ fn families(server: &Server) -> Vec<Family> {
             server.database.bans_dropped as f64,
         ),
         histogram(
+            "gopool_snapshot_build_seconds",
+            "What pages, JSON and metrics are made of: from the begin to the end of gathering it.",
+            &measured.snapshot_times,
+        ),
+        histogram(
             "gopool_database_transaction_seconds",
             "From the begin of a transaction until its commit was on the disk.",
             &server.database.transaction_times,

@@ -79,6 +79,7 @@ pub fn empty() -> Snapshot {
         error_events: Vec::new(),
         disconnects: Vec::new(),
         disconnects_count: 0,
+        snapshot_times: Default::default(),
         process: ProcessFigures::default(),
     }
 }

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""What the pages cost: answers a second, idle event streams, and whether miners notice.
+
+    scripts/web-load.py [miners] [seconds]
+
+Starts a pool and a stand-in node from target/release, the control core on the first CPU and one shard on
+the second, and measures with wrk (first CPU) and gopool-flood (second CPU). Python's own library and
+wrk (scripts/tool.sh) are all it needs. Figures: bench/records/web.md.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BINARIES = os.path.join(ROOT, "target", "release")
+STREAMS = 5000
+PER_ADDRESS = 60
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def prepare(folder, ports):
+    config = os.path.join(folder, "config")
+    os.makedirs(config)
+    files = {
+        "config.toml": f"""[server]
+pool_listen = "127.0.0.1:{ports['pool']}"
+status_listen = "127.0.0.1:{ports['status']}"
+status_tls_listen = ""
+[stratum]
+stratum_tls_listen = ""
+[node]
+rpc_url = "http://127.0.0.1:{ports['rpc']}"
+rpc_cookie_path = "{folder}/.cookie"
+payout_address = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+zmq_hashblock_addr = "tcp://127.0.0.1:{ports['zmq']}"
+zmq_rawblock_addr = ""
+""",
+        "policy.toml": "[bans]\nreconnect_ban_threshold = 0\nban_invalid_submissions_after = 0\n",
+        "tuning.toml": "[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n"
+        "[difficulty]\nmin_difficulty = 1e-10\nmax_difficulty = 1e-10\n",
+    }
+    for name, text in files.items():
+        with open(os.path.join(config, name), "w") as file:
+            file.write(text)
+    with open(os.path.join(folder, ".cookie"), "w") as file:
+        file.write("u:p")
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+
+def wrk(port, path, seconds):
+    command = ["taskset", "-c", "0", "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency"]
+    output = subprocess.run(
+        command + ["-H", "Accept-Encoding: br", f"http://127.0.0.1:{port}{path}"],
+        capture_output=True, text=True, check=True,
+    ).stdout
+    assert "Non-2xx" not in output and "Socket errors" not in output, output
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
+
+
+def listen(port):
+    """Idle event streams, each heard once; what each costs the pool, in bytes."""
+    streams = []
+    for number in range(STREAMS):
+        stream = socket.socket()
+        stream.bind((f"127.0.{2 + number // PER_ADDRESS // 200}.{1 + number // PER_ADDRESS % 200}", 0))
+        stream.connect(("127.0.0.1", port))
+        stream.sendall(b"GET /api/events HTTP/1.1\r\nHost: pool\r\n\r\n")
+        streams.append(stream)
+    for stream in streams:
+        stream.settimeout(20)
+        heard = b""
+        while b"event: figures" not in heard:
+            part = stream.recv(4096)
+            assert part, "closed"
+            heard += part
+    return streams
+
+
+def flood(port, pid, miners, seconds, folder):
+    name = f"{folder}/flood.json"
+    process = subprocess.Popen(
+        ["taskset", "-c", "1", f"{BINARIES}/gopool-flood", "mixed", "--target", f"127.0.0.1:{port}"]
+        + ["--pid", str(pid), "-c", str(miners), "--seconds", str(seconds), "--json", name]
+        + ["--no-pinning"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    return process, name
+
+
+def answers(name):
+    with open(name) as file:
+        figures = json.load(file)
+    return {key: round(value, 1) for key, value in figures.items() if key.startswith("answer_quiet_us_p")}
+
+
+def main():
+    miners = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+    ports = {name: free_port() for name in ("pool", "status", "rpc", "zmq")}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(folder, ports)
+        node = subprocess.Popen(
+            [f"{BINARIES}/gopool-flood", "node", "--credentials", "u:p"]
+            + ["--rpc", f"127.0.0.1:{ports['rpc']}", "--zmq", f"127.0.0.1:{ports['zmq']}"],
+            stdout=subprocess.DEVNULL,
+        )
+        pool = subprocess.Popen(
+            [f"{BINARIES}/gopool", "-data-dir", folder, "-shards", "1"],
+            cwd=folder, stdout=subprocess.DEVNULL,
+        )
+        try:
+            measure(ports, pool.pid, miners, seconds, folder)
+        finally:
+            for process in (pool, node):
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+
+
+def measure(ports, pid, miners, seconds, folder):
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", ports["pool"]), 1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    time.sleep(2)
+    for path in ("/api/overview", "/api/server", "/"):
+        rates = sorted(wrk(ports["status"], path, 5) for _ in range(3))
+        print(f"{path}: {rates[1]:.0f} a second (three runs: {[round(r) for r in rates]})")
+    before = resident_kib(pid)
+    streams = listen(ports["status"])
+    time.sleep(3)
+    used = resident_kib(pid) - before
+    print(f"{len(streams)} event streams: {used / 1024:.1f} MiB, {used * 1024 / len(streams):.0f} bytes each")
+    for stream in streams:
+        stream.close()
+    time.sleep(2)
+    for name, is_flooded in (("pages quiet", False), ("pages flooded", True)) * 2:
+        load, figures = flood(ports["pool"], pid, miners, seconds, folder)
+        rate = 0.0
+        if is_flooded:
+            time.sleep(5)
+            rate = wrk(ports["status"], "/api/overview", max(seconds - 5, 5))
+        load.wait()
+        print(name, f"({rate:.0f} requests a second)", answers(figures))
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports['status']}/metrics") as answer:
+        text = answer.read().decode()
+    for line in text.splitlines():
+        if line.startswith("gopool_snapshot_build_seconds"):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,6 +45,12 @@ const ROUTES: [Route; 10] = [
     Route { path: "/healthz", answer: health },
 ];
 
+/// Every path that has an answer of its own.
+#[cfg(test)]
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.path)
+}
+
 /// Answers any request; the only entrance.
 pub fn answer(site: &Site, request: &Request) -> Response {
     let has_json = site.has_json || !request.path.starts_with("/api/");

@@ -49,6 +49,12 @@ const ROUTES: [Route; 11] = [
     Route { path: "/readyz", answer: ready },
 ];
 
+/// Every path that has an answer of its own.
+#[cfg(test)]
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.path)
+}
+
 /// Answers any request; the only entrance.
 pub fn answer(site: &Site, request: &Request) -> Answer {
     let refused = elsewhere(request).or_else(|| one_too_many(site, request));

@@ -131,7 +131,7 @@ pub fn busy() -> Snapshot {
         last_raw_block_bytes: 1_571_123,
         last_job_delay: Some(Duration::from_micros(1_400)),
         tip: Some(TipFigures {
-            hash_hex: format!("{}a7c1{}", "0".repeat(19), "5e3".repeat(14) + "9"),
+            hash_hex: format!("{}a7c1{}", "0".repeat(19), "5e3".repeat(13) + "9f"),
             height: 934_217,
             time: ago(420),
             bits_hex: "17021369".to_owned(),

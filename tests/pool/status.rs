@@ -118,6 +118,47 @@ fn the_server_figures_have_every_member_they_promise() {
     assert!(server["process_rss_bytes"].as_u64() > Some(1_000_000), "a program is larger");
 }
 
+#[test]
+fn the_public_json_tells_the_scene() {
+    let (node, pool, _miner) = scene();
+    let json = |path: &str| -> Value {
+        let response = pool.get(path, &[]);
+        assert_eq!(response.status, 200, "{path}");
+        serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let genesis = text(&node.rpc("getblockhash", &serde_json::json!([0])));
+    let told = until("the node was asked", SNAPSHOT_LIMIT, || {
+        let told = json("/api/node");
+        told.get("best_block_hash").is_some().then_some(told)
+    });
+    assert_eq!((&told["node_network"], &told["genesis_match"]), (&"regtest".into(), &true.into()));
+    assert_eq!(told["genesis_hash"], genesis.as_str());
+    assert!(text(&told["node_subversion"]).starts_with("/Satoshi:"));
+    let overview = until("the worker and its shares are told", SNAPSHOT_LIMIT, || {
+        let overview = json("/api/overview");
+        let is_told = overview["workers"][0]["accepted"] == SHARE_COUNT + 1;
+        is_told.then_some(overview)
+    });
+    let shown =
+        format!("{}...{}.rig", &MINER_ADDRESS[..8], &MINER_ADDRESS[MINER_ADDRESS.len() - 8..]);
+    assert_eq!(overview["workers"][0]["name"], shown);
+    assert_eq!(overview["active_miners"], 1);
+    assert_eq!(overview["best_shares"][0]["worker"], shown);
+    assert_eq!(overview["miner_types"][0]["total_workers"], 1);
+    let blocks = json("/api/blocks");
+    assert_eq!(blocks[0]["block_hash"], node.best_block_hash());
+    assert_eq!(blocks[0]["result"], "possible");
+    assert_eq!(json("/api/pool-page")["blocks_accepted"], 1);
+    let hashrate = until("the tip is told", SNAPSHOT_LIMIT, || {
+        let hashrate = json("/api/pool-hashrate?include_history=2");
+        (hashrate["block_height"] == node.height()).then_some(hashrate)
+    });
+    assert_eq!(hashrate["block_timer_active"], true);
+    assert_eq!(hashrate["template_tx_fees_sats"], 0);
+    assert!(!hashrate["recent_block_times"].as_array().expect("a list").is_empty());
+    assert_eq!(json("/api/openapi.json")["openapi"], "3.1.0");
+}
+
 #[track_caller]
 fn check_members(object: &Value, members: &[Member]) {
     for (name, is_right) in members {

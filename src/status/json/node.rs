@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{API_VERSION, milliseconds};
+use crate::privacy;
 use crate::snapshot::{PingFigures, Snapshot};
 use crate::status::api::time;
 
@@ -61,7 +62,9 @@ impl NodePage {
         let genesis = node.genesis_hash.clone().unwrap_or_default();
         Self {
             api_version: API_VERSION,
-            node_network: chain.map(|chain| network(&chain.chain).to_owned()).unwrap_or_default(),
+            node_network: chain
+                .map(|chain| privacy::error_text(network(&chain.chain)))
+                .unwrap_or_default(),
             node_subversion: reach.map(|reach| reach.subversion.clone()).unwrap_or_default(),
             node_blocks: chain.map_or(0, |chain| chain.blocks),
             node_headers: chain.map_or(0, |chain| chain.headers),

@@ -218,6 +218,10 @@ def watch(folder, ports, pool, miners, seconds, is_calm):
     print("waiting: most", max(waiting), "median", sorted(waiting)[len(waiting) // 2])
     print("backups looked at", len(counts), "unsound", unsound, "last (blocks, bans)", counts[-1:])
     print("errors", figures.get("accounting_error"), figures["backup"])
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports['status']}/metrics", timeout=5) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("gopool_snapshot_build_seconds"):
+                print(line)
     for key, value in sorted(load.items()):
         if "answer" in key or "refused" in key or "ended" in key:
             print(key, value)

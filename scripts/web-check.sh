@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Holds the pages' server against programs that others have written: schemathesis tries what the OpenAPI
+# description allows and what it does not, slowhttptest its three ways of being slow, h2load many
+# clients at once. The pool has no node here, which is one of the states that must be described too.
+#
+#   scripts/web-check.sh [path of gopool]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+pool=${1:-target/debug/gopool}
+[ -x "$pool" ] || { echo "web-check: no $pool: cargo build first" >&2; exit 1; }
+schemathesis=$(scripts/tool.sh schemathesis)
+slowhttptest=$(scripts/tool.sh slowhttptest)
+h2load=$(scripts/tool.sh h2load)
+work=$(mktemp -d)
+pool_id=
+finish() {
+    [ -z "$pool_id" ] || { kill "$pool_id" 2>/dev/null && wait "$pool_id" 2>/dev/null; } || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+mkdir -p "$work/config"
+cat >"$work/config/config.toml" <<'TOML'
+[server]
+pool_listen = "127.0.0.1:0"
+status_listen = "127.0.0.1:0"
+status_tls_listen = ""
+[stratum]
+stratum_tls_listen = ""
+[node]
+rpc_url = "http://127.0.0.1:9"
+rpc_cookie_path = "/nonexistent"
+payout_address = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+zmq_hashblock_addr = ""
+zmq_rawblock_addr = ""
+TOML
+"$pool" -data-dir "$work" -network regtest -stdout >"$work/log" 2>&1 &
+pool_id=$!
+for _ in $(seq 100); do
+    address=$(sed -n 's/.*listening component=http addr=\([0-9.:]*\).*/\1/p' "$work/log" | head -1)
+    [ -z "$address" ] || break
+    sleep 0.1
+done
+[ -n "$address" ] || { cat "$work/log"; exit 1; }
+url="http://$address"
+alive() { curl -sf -m 5 "$url/healthz" >/dev/null || { echo "web-check: it does not answer after $1" >&2; exit 1; }; }
+
+echo "== schemathesis"
+"$schemathesis" run "$url/api/openapi.json" --url "$url" --max-examples 25 --seed 1 \
+    --exclude-path /api/events --no-color >"$work/out" 2>&1 || { tail -60 "$work/out"; exit 1; }
+grep -E "^ *(Test cases|Operations|Tested|[0-9]+ generated)|passed|No issues" "$work/out" | head -5
+alive schemathesis
+
+for mode in H B X; do
+    echo "== slowhttptest -$mode"
+    "$slowhttptest" "-$mode" -c 60 -r 60 -i 2 -l 12 -p 3 -u "$url/" >"$work/out" 2>&1 || true
+    sed 's/\x1b\[[0-9;]*m//g' "$work/out" | grep -E "service available|closed:|exit status" | tail -3
+    alive "slowhttptest -$mode"
+done
+
+echo "== h2load, HTTP/1.1"
+"$h2load" --h1 -n 20000 -c 60 -H 'Accept-Encoding: br' "$url/api/overview" >"$work/out" 2>&1
+grep -E "^(finished|requests|status codes)" "$work/out"
+grep -q "20000 2xx" "$work/out"
+alive h2load

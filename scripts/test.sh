@@ -66,3 +66,4 @@ phase format cargo fmt --all --check
 phase lint cargo clippy --workspace --all-targets -- -D warnings
 phase deploy scripts/deploy-check.sh
 phase test cargo test --workspace
+phase web scripts/web-check.sh "${CARGO_TARGET_DIR:-target}/debug/gopool"

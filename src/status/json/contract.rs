@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::snapshot::{ChainFigures, SnapshotCell};
-use crate::status::http::{Request, Response, Status};
+use crate::status::http::{Answer, Request, Response, Status};
 use crate::status::routes::{self, paths};
 use crate::status::sample;
 use crate::status::site::Site;
@@ -27,8 +27,10 @@ fn openapi() -> Value {
 }
 
 fn get(snapshot: Snapshot, history: HistoryReader, path: &str) -> Response {
-    let site = Site::new(SnapshotCell::new(snapshot), history, Default::default(), true);
-    let response = routes::answer(&site, &Request::get(path, &[]));
+    let site = Site::new(SnapshotCell::new(snapshot), history, Default::default(), true, None);
+    let Answer::Now(response) = routes::answer(&site, &Request::get(path, &[])) else {
+        panic!("{path} is answered at once");
+    };
     assert_eq!(response.status, Status::Ok, "{path}");
     response
 }

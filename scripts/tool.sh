@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of a program that tests are made with, fetching it into the cache if it is not there:
 #
-#   scripts/tool.sh prometheus | wrk | slowhttptest | h2load | schemathesis
+#   scripts/tool.sh prometheus | promtool | wrk | slowhttptest | h2load | schemathesis
 #
 # They are Debian's packages; of prometheus only the program is taken, for installing it would start a
 # server. schemathesis is a Python package, in an environment of its own.
@@ -44,12 +44,12 @@ if [ "$name" = schemathesis ]; then
     python3 -m venv "$cache/schemathesis-env" >&2
     "$cache/schemathesis-env/bin/pip" install --quiet 'schemathesis==4.*' >&2
     ln -s "$cache/schemathesis-env/bin/schemathesis" "$cache/$name"
-elif [ "$name" = prometheus ]; then
-    say "taking prometheus out of its package"
+elif [ "$name" = prometheus ] || [ "$name" = promtool ]; then
+    say "taking $name out of the package prometheus"
     apt-get update -qq >&2
     (cd "$work" && apt-get download -qq prometheus >&2)
-    dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work" ./usr/bin/prometheus
-    install "$work/usr/bin/prometheus" "$cache/$name"
+    dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work" "./usr/bin/$name"
+    install "$work/usr/bin/$name" "$cache/$name"
 else
     say "no such tool: $name"
     exit 1

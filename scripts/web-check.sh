@@ -12,6 +12,7 @@ pool=${1:-target/debug/gopool}
 schemathesis=$(scripts/tool.sh schemathesis)
 slowhttptest=$(scripts/tool.sh slowhttptest)
 h2load=$(scripts/tool.sh h2load)
+promtool=$(scripts/tool.sh promtool)
 work=$(mktemp -d)
 pool_id=
 finish() {
@@ -52,6 +53,12 @@ echo "== schemathesis"
     --exclude-path /api/events --exclude-checks not_a_server_error --no-color >"$work/out" 2>&1 || { tail -60 "$work/out"; exit 1; }
 grep -E "^ *(Test cases|Operations|Tested|[0-9]+ generated)|passed|No issues" "$work/out" | head -5
 alive schemathesis
+
+echo "== promtool"
+# Its advice is on standard error and in the exit code; "SUCCESS" is not said.
+curl -sf "$url/metrics" | "$promtool" check metrics
+curl -sf -H 'Accept: text/plain;version=0.0.4' "$url/api/server" | "$promtool" check metrics
+alive promtool
 
 for mode in H B X; do
     echo "== slowhttptest -$mode"

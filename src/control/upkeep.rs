@@ -273,8 +273,9 @@ mod tests {
             upkeep.lift_ban("w.2");
             assert!(bans.check("w.2", source, NOW).is_none());
         });
-        let names: Vec<&str> =
+        let mut names: Vec<&str> =
             restored.bans.iter().map(|BanRow { worker, .. }| &**worker).collect();
+        names.sort_unstable();
         assert_eq!(names, ["W.2", "w.1"], "names that differ by case are different");
     }
 

@@ -175,13 +175,18 @@ impl SavedWorkers {
     /// Hands what has been raised to the writer.
     pub fn flush(&self) {
         let mut list = self.lock();
-        for (hash, difficulty) in std::mem::take(&mut list.raised) {
-            self.store.raise_best(&hash, difficulty);
-            for row in list.by_user.values_mut().flatten() {
-                if row.worker_hash == hash {
-                    row.best_difficulty = row.best_difficulty.max(difficulty);
-                }
+        let raised = std::mem::take(&mut list.raised);
+        if raised.is_empty() {
+            return;
+        }
+        // One pass: thousands may have been raised, of thousands that are saved.
+        for row in list.by_user.values_mut().flatten() {
+            if let Some(difficulty) = raised.get(&row.worker_hash) {
+                row.best_difficulty = row.best_difficulty.max(*difficulty);
             }
+        }
+        for (hash, difficulty) in raised {
+            self.store.raise_best(&hash, difficulty);
         }
     }
 
@@ -206,11 +211,11 @@ impl List {
         SavedWorkerRow { best_difficulty: row.best_difficulty.max(raised), ..row.clone() }
     }
 
+    /// [`Self::track`] for every worker, in one pass.
     fn track_all(&mut self) {
-        let hashes: Vec<String> =
-            self.by_user.values().flatten().map(|row| row.worker_hash.clone()).collect();
-        for hash in hashes {
-            self.track(&hash);
+        for row in self.by_user.values().flatten() {
+            let least = self.best_so_far.entry(row.worker_hash.clone()).or_insert(f64::INFINITY);
+            *least = least.min(row.best_difficulty);
         }
     }
 

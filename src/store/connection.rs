@@ -21,8 +21,20 @@ const COPY_MODE: u32 = 0o640;
 
 /// The connection that writes.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_as_it_is(path)?;
+    set_up(&connection)?;
+    Ok(connection)
+}
+
+/// The same before anything of the file is changed: it may have to be refused.
+pub(super) fn open_as_it_is(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// From here on the file has a write-ahead log.
+pub(super) fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -31,7 +43,7 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     // A found block must be on the disk when its commit returns, not at the next checkpoint.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    Ok(connection)
+    Ok(())
 }
 
 /// A connection that cannot change anything. It sees what was committed before each of its

@@ -73,12 +73,14 @@ pub fn open(plan: &StorePlan<'_>) -> Result<(Writer, Restored), StoreError> {
     let lock = lock_state(plan.data_dir)?;
     let has_content = fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
     let failed = |source| StoreError::Open { path: path.clone(), source };
-    let mut connection = connection::open(&path).map_err(|error| refuse(&path, plan, error))?;
+    let mut connection =
+        connection::open_as_it_is(&path).map_err(|error| refuse(&path, plan, error))?;
     if has_content {
         check(&connection, &path, plan)?;
         keep_copy_before_upgrade(&connection, &path)?;
     }
     let opened = |connection: &mut Connection| -> rusqlite::Result<Restored> {
+        connection::set_up(connection)?;
         schema::bring_up_to_date(connection)?;
         if plan.ended_bans == EndedBans::Delete {
             let transaction = connection.transaction()?;

@@ -74,9 +74,12 @@ fn a_damaged_page_is_found_at_the_start() {
 #[test]
 fn a_newer_database_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
-    drop(opened(folder.path()));
+    fs::create_dir(folder.path().join("state")).unwrap();
+    // With a rollback journal, as the reference has it.
     sql(folder.path()).pragma_update(None, "user_version", 99).unwrap();
+    let before = fs::read(database_path(folder.path())).unwrap();
     let error = refused(folder.path());
+    assert!(fs::read(database_path(folder.path())).unwrap() == before);
     assert!(error.contains("written by a newer goPool (its version is 99"), "{error}");
     let version = schema::version(&sql(folder.path())).unwrap();
     assert_eq!(version, 99);

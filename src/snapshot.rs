@@ -7,11 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use gopool_shards::link::Stages;
-use gopool_shards::tally::{Pace, Times};
+use gopool_shards::tally::{Accuracy, LastShareLook, Pace, Times};
 
 use crate::backup::BackupFigures;
-use crate::ledger::miner_types::MinerType;
-use crate::ledger::view::WorkerView;
 use crate::node::peers::PeerCleaning;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
@@ -353,6 +351,51 @@ pub struct WorkerFigures {
     /// Hashes per second.
     pub hashrate: f64,
     pub last_share_at: Option<SystemTime>,
+}
+
+/// What pages say of a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerView {
+    /// The full authorized name; shorten it before it is shown in public.
+    pub name: Arc<str>,
+    pub client_id: Arc<str>,
+    pub connections: u64,
+    /// The largest of its connections' numbers.
+    pub sequence: u64,
+    pub is_tls: bool,
+    /// Unix seconds, of the oldest connection.
+    pub connected_at: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    /// Hashes per second.
+    pub hashrate: f64,
+    /// The worst of its parts (FIX-52).
+    pub accuracy: Accuracy,
+    /// Accepted shares per minute.
+    pub share_rate: f64,
+    /// Unix seconds, the earliest; 0 for none (FIX-52).
+    pub window_started_at: u64,
+    pub window_accepted: u64,
+    pub window_submissions: u64,
+    pub window_credit: f64,
+    /// Of the connection with the newest share, as all that follows.
+    pub last_share: Option<LastShareLook>,
+    pub last_reject: &'static str,
+    pub difficulty: f64,
+    pub ideal_difficulty: f64,
+    /// The longest.
+    pub round_trip: Option<Duration>,
+    pub first_share_p50: Option<Duration>,
+    pub first_share_p95: Option<Duration>,
+}
+
+/// One kind of miner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinerType {
+    pub name: String,
+    pub workers: u64,
+    /// By workers, most first; a version that is not told is empty.
+    pub versions: Vec<(String, u64)>,
 }
 
 #[derive(Clone, Debug)]

@@ -5,18 +5,11 @@ use std::sync::Arc;
 
 use gopool_shards::session::client::name_and_version;
 
+use crate::snapshot::MinerType;
+
 /// Kinds that are told apart; clients name themselves as they like.
 const TYPES_MAX: usize = 256;
 const UNKNOWN: &str = "(unknown)";
-
-/// One kind of miner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MinerType {
-    pub name: String,
-    pub workers: u64,
-    /// By workers, most first; a version that is not told is empty.
-    pub versions: Vec<(String, u64)>,
-}
 
 /// Counts clients by what they call themselves; each worker counts once. Most first.
 pub fn miner_types<'a>(clients: impl Iterator<Item = &'a Arc<str>>) -> Vec<MinerType> {

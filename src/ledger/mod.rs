@@ -16,13 +16,14 @@ use gopool_shards::link::{Gauges, Report, Stages};
 use gopool_shards::tally::{Sums, WorkerSums};
 
 use crate::rings::rate::ShareRate;
-use crate::snapshot::{ConnectionFigures, ShardFigures, ShareFigures, WorkerFigures};
+use crate::snapshot::{
+    ConnectionFigures, MinerType, ShardFigures, ShareFigures, WorkerFigures, WorkerView,
+};
 use crate::store::BestShareRow;
 use best_shares::BestShares;
-use miner_types::{MinerType, miner_types};
+use miner_types::miner_types;
 use rejects::Rejects;
 use roster::{Fading, Roster};
-use view::WorkerView;
 
 /// Workers that the snapshot has: those with the most accepted work.
 const WORKERS_LISTED: usize = 100;

@@ -11,7 +11,7 @@ use gopool_shards::tally::{Accuracy, Look, WorkerSums};
 use gopool_shards::work::address::wallet_of;
 use sha2::{Digest, Sha256};
 
-use super::view::WorkerView;
+use crate::snapshot::WorkerView;
 
 /// Workers that are not connected any more and still known; the oldest go first.
 const AWAY_WORKERS_MAX: usize = 1000;

@@ -1,47 +1,9 @@
 //! One worker, merged over its connections (`state-and-services.md` §17.3).
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use gopool_shards::tally::{Accuracy, LastShareLook};
 
 use super::roster::{Connection, Fading};
-
-/// What pages say of a worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerView {
-    /// The full authorized name; shorten it before it is shown in public.
-    pub name: Arc<str>,
-    pub client_id: Arc<str>,
-    pub connections: u64,
-    /// The largest of its connections' numbers.
-    pub sequence: u64,
-    pub is_tls: bool,
-    /// Unix seconds, of the oldest connection.
-    pub connected_at: u64,
-    pub accepted: u64,
-    pub rejected: u64,
-    /// Hashes per second.
-    pub hashrate: f64,
-    /// The worst of its parts (FIX-52).
-    pub accuracy: Accuracy,
-    /// Accepted shares per minute.
-    pub share_rate: f64,
-    /// Unix seconds, the earliest; 0 for none (FIX-52).
-    pub window_started_at: u64,
-    pub window_accepted: u64,
-    pub window_submissions: u64,
-    pub window_credit: f64,
-    /// Of the connection with the newest share, as all that follows.
-    pub last_share: Option<LastShareLook>,
-    pub last_reject: &'static str,
-    pub difficulty: f64,
-    pub ideal_difficulty: f64,
-    /// The longest.
-    pub round_trip: Option<Duration>,
-    pub first_share_p50: Option<Duration>,
-    pub first_share_p95: Option<Duration>,
-}
+use crate::snapshot::WorkerView;
 
 impl WorkerView {
     pub(super) fn of(
@@ -112,10 +74,12 @@ impl WorkerView {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use gopool_shards::tally::{Accuracy, Look};
+
     use super::super::roster::Roster;
     use super::super::roster::tests::{FADING, NOW, look};
-    use super::*;
-    use gopool_shards::tally::Look;
 
     #[test]
     fn sums_are_summed_and_the_newest_share_speaks_for_all() {

@@ -7,8 +7,6 @@ use gopool_shards::tally::{Accuracy, LastShareLook};
 
 use crate::backup::BackupFigures;
 use crate::history::{History, HistoryReader, MinuteSample};
-use crate::ledger::miner_types::MinerType;
-use crate::ledger::view::WorkerView;
 use crate::node::peers::PeerCleaning;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};

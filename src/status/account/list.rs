@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::People;
 use crate::ledger::roster::{Fading, NameHash, Roster};
-use crate::ledger::view::WorkerView;
+use crate::snapshot::WorkerView;
 use crate::status::format;
 use crate::store::{SAVED_PER_USER_MAX, SavedWorkerRow};
 

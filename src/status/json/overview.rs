@@ -6,10 +6,8 @@ use gopool_shards::work::base58;
 
 use super::{API_VERSION, positive, worker_name};
 use crate::ledger::best_shares::time_of;
-use crate::ledger::miner_types;
-use crate::ledger::view::WorkerView;
 use crate::privacy;
-use crate::snapshot::{BannedFigures, Snapshot};
+use crate::snapshot::{self, BannedFigures, Snapshot, WorkerView};
 use crate::status::api::{finite, time};
 use crate::status::format;
 use crate::store::BestShareRow;
@@ -165,7 +163,7 @@ impl BestShare {
 }
 
 impl MinerType {
-    fn new(kind: &miner_types::MinerType) -> Self {
+    fn new(kind: &snapshot::MinerType) -> Self {
         let version = |(version, workers): &(String, u64)| MinerVersion {
             version: client(version),
             workers: *workers,

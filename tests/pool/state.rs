@@ -26,15 +26,38 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 const CANNOT: &str = "the database cannot be written";
 const CAN: &str = "the database is written again";
 
+/// Blocks that the node has answered for, in the order of the answers.
 fn logged(database: &Path) -> Vec<String> {
+    hashes(database, "SELECT json_extract(json, '$.hash') FROM found_blocks_log ORDER BY id")
+}
+
+/// Blocks that the node has not answered for.
+fn pending(database: &Path) -> Vec<String> {
+    hashes(database, "SELECT hash FROM pending_submissions WHERE status = 'pending' ORDER BY hash")
+}
+
+/// Makes the newest block one whose answer has not come, as a copy has it that is made meanwhile.
+fn take_back_an_answer(database: &Path) {
+    Database::open(database)
+        .and_then(|database| {
+            database.execute_batch(
+                "UPDATE pending_submissions SET status = 'pending' WHERE hash =
+                     (SELECT json_extract(json, '$.hash') FROM found_blocks_log
+                      ORDER BY id DESC LIMIT 1);
+                 DELETE FROM found_blocks_log WHERE id = (SELECT max(id) FROM found_blocks_log);
+                 UPDATE block_life SET state = 'found', settled_at_unix = 0, confirmations = 0
+                     WHERE hash IN
+                     (SELECT hash FROM pending_submissions WHERE status = 'pending');",
+            )
+        })
+        .expect("take an answer back");
+}
+
+fn hashes(database: &Path, query: &str) -> Vec<String> {
     // One that is not there is not made: the pool would take it for somebody's own.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let Ok(database) = Database::open_with_flags(database, flags) else { return Vec::new() };
-    let Ok(mut statement) =
-        database.prepare("SELECT json_extract(json, '$.hash') FROM found_blocks_log ORDER BY id")
-    else {
-        return Vec::new();
-    };
+    let Ok(mut statement) = database.prepare(query) else { return Vec::new() };
     let rows = statement.query_map([], |row| row.get(0));
     rows.and_then(|rows| rows.collect()).unwrap_or_default()
 }
@@ -54,6 +77,11 @@ fn overwrite_page_of(database: &Path, table: &str) {
     file.seek(SeekFrom::Start((page as u64 - 1) * 4096)).expect("seek");
     file.write_all(&[0xa5; 4096]).expect("overwrite");
     file.sync_all().expect("sync");
+}
+
+/// Transactions that failed.
+fn failures(pool: &Pool) -> u64 {
+    pool.api_server()["database"]["failures"].as_u64().expect("database.failures")
 }
 
 /// Counts lines behind the first `skip`.
@@ -83,12 +111,13 @@ fn a_database_that_is_locked_deleted_or_damaged_stops_nothing_and_is_mended() {
 
     // Locked by another program, for longer than the pool waits.
     let skip = pool.log_length();
+    let failed_before = failures(&pool);
     let other = Database::open(&path).expect("open the database");
     other.execute_batch("BEGIN IMMEDIATE").expect("lock it");
     mine();
     until_true("it is said", RECOVERY_LIMIT, || said(&pool, skip, CANNOT) == 1);
     let blocks = mine();
-    thread::sleep(Duration::from_secs(8));
+    until_true("it is tried again", RECOVERY_LIMIT, || failures(&pool) >= failed_before + 2);
     assert_eq!(said(&pool, skip, CANNOT), 1, "it was tried again, and said once");
     other.execute_batch("COMMIT").expect("let go");
     drop(other);
@@ -190,7 +219,8 @@ fn a_backup_made_while_miners_mine_can_be_put_back() {
         copy_count += 1;
     }
     let newest = copies.path().join(format!("{}", copy_count - 1));
-    let kept = logged(&newest);
+    take_back_an_answer(&newest);
+    let (kept, on_their_way) = (logged(&newest), pending(&newest));
     assert!(kept.len() > 3, "{} of {} blocks", kept.len(), mined.len());
     check_one_moment(&kept, &mined);
     let (is_done, said) = restore(pool.folder(), &settings, &newest);
@@ -201,7 +231,13 @@ fn a_backup_made_while_miners_mine_can_be_put_back() {
     assert!(said.contains("workers.db.before-restore-"), "{said}");
     let pool = pool.relaunch();
     pool.stratum();
-    assert!(logged(&pool.folder().join("state/workers.db")) == kept, "it is what was put back");
+    let restored = pool.folder().join("state/workers.db");
+    until_true("all are answered for", DELIVERY_LIMIT, || pending(&restored).is_empty());
+    let mut all = logged(&restored);
+    let mut handed_in = all.split_off(kept.len());
+    handed_in.sort();
+    assert!(all == kept, "it is what was put back");
+    assert_eq!(handed_in, on_their_way, "what was on its way was handed in");
     pool.await_found(kept.last().expect("it has blocks"));
 }
 

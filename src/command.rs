@@ -1,5 +1,8 @@
 //! What an operator wants of a running pool.
 
+use crossbeam_channel::Sender;
+use gopool_shards::session::ShownWork;
+
 use crate::config::Config;
 use crate::supervise::Reloading;
 
@@ -14,4 +17,8 @@ pub enum Command {
     Ban { worker: String, until_unix: u64, reason: String },
     /// Ends every ban of exactly this name.
     LiftBan { worker: String },
+    /// Ends connections, by their numbers, after these words.
+    Disconnect { sequences: Vec<u64>, words: &'static str },
+    /// Tells what the miner of a connection works on; `answer` is let go of when there is none.
+    Show { sequence: u64, answer: Sender<ShownWork> },
 }

@@ -94,6 +94,8 @@ pub const JUDGE_BATCH_MAX: usize = 64;
 pub const SOLVED_QUEUE: usize = 1024;
 /// Reports on their way to control; what does not fit is merged into the next.
 pub const REPORT_QUEUE: usize = 4;
+/// Errands on their way to a shard: people ask for them, one page at a time.
+pub const ERRAND_QUEUE: usize = 64;
 /// New bans that a report carries: more in one second are in force all the same, but do not outlive
 /// the process.
 pub const BANS_PER_REPORT_MAX: usize = 4096;

@@ -6,6 +6,7 @@
 //! | `Job`      | control → shard | replaced by the newer one             |
 //! | `Settings` | control → shard | replaced by the newer one             |
 //! | `Phase`    | control → shard | replaced by the newer one             |
+//! | `Errand`   | control → shard | refused: whoever asked may ask again  |
 //! | `Solved`   | shard → control | waited for: a block is never dropped  |
 //! | `Report`   | shard → control | kept, and merged into the next report |
 
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
-use crate::limits::{REPORT_QUEUE, SOLVED_QUEUE};
+use crate::limits::{ERRAND_QUEUE, REPORT_QUEUE, SOLVED_QUEUE};
+use crate::session::ShownWork;
 use crate::settings::Settings;
 use crate::share::Solved;
 use crate::tally::Sums;
@@ -34,6 +36,17 @@ pub enum Phase {
     Paused,
     /// Miners are told to come back, and the shard ends.
     Stopping,
+}
+
+/// Something to be done once about connections that may be anywhere: every shard is sent the same,
+/// and does what concerns its own.
+#[derive(Clone, Debug)]
+pub enum Errand {
+    /// Says something to these connections, by their numbers, and ends them.
+    Close { sequences: Arc<[u64]>, words: &'static str },
+    /// Tells what the miner of this connection works on. When all shards have let go of `answer`
+    /// and none has used it, there is no such miner.
+    Show { sequence: u64, answer: Sender<ShownWork> },
 }
 
 /// What a shard has to say once a second.
@@ -122,6 +135,7 @@ pub struct Downlink {
     jobs: Replacing<Delivery>,
     settings: Replacing<Arc<Settings>>,
     phases: Replacing<Phase>,
+    errands: Sender<Errand>,
     waker: Arc<AtomicWaker>,
 }
 
@@ -156,6 +170,13 @@ impl Downlink {
         self.phases.send(phase, |_, _| {});
         self.waker.wake();
     }
+
+    /// Whether there was room.
+    pub fn send_errand(&self, errand: Errand) -> bool {
+        let is_sent = self.errands.try_send(errand).is_ok();
+        self.waker.wake();
+        is_sent
+    }
 }
 
 /// What came down, one thing at a time; a job comes after the settings that were sent before it.
@@ -164,6 +185,7 @@ pub enum News {
     Job(Delivery),
     Settings(Arc<Settings>),
     Phase(Phase),
+    Errand(Errand),
     /// Control's end is gone.
     ControlGone,
 }
@@ -174,6 +196,7 @@ pub struct DownlinkReceiver {
     jobs: Receiver<Delivery>,
     settings: Receiver<Arc<Settings>>,
     phases: Receiver<Phase>,
+    errands: Receiver<Errand>,
     waker: Arc<AtomicWaker>,
 }
 
@@ -198,10 +221,13 @@ impl DownlinkReceiver {
         match self.settings.try_recv() {
             Ok(settings) => return Some(News::Settings(settings)),
             Err(TryRecvError::Empty) => {}
-            // All three senders live and end together.
+            // All senders live and end together.
             Err(TryRecvError::Disconnected) => return Some(News::ControlGone),
         }
-        self.jobs.try_recv().ok().map(News::Job)
+        if let Ok(delivery) = self.jobs.try_recv() {
+            return Some(News::Job(delivery));
+        }
+        self.errands.try_recv().ok().map(News::Errand)
     }
 }
 
@@ -285,15 +311,17 @@ pub fn downlink() -> (Downlink, DownlinkReceiver) {
     let (job_sender, jobs) = Replacing::pair();
     let (settings_sender, settings) = Replacing::pair();
     let (phase_sender, phases) = Replacing::pair();
+    let (errand_sender, errands) = bounded(ERRAND_QUEUE);
     let waker = Arc::new(AtomicWaker::new());
     (
         Downlink {
             jobs: job_sender,
             settings: settings_sender,
             phases: phase_sender,
+            errands: errand_sender,
             waker: Arc::clone(&waker),
         },
-        DownlinkReceiver { jobs, settings, phases, waker },
+        DownlinkReceiver { jobs, settings, phases, errands, waker },
     )
 }
 
@@ -339,6 +367,20 @@ mod tests {
         assert!(take().new_tip.is_none());
         assert!(new_tip.told().is_some());
         assert!(new_tip.told().is_none(), "only one is the first");
+    }
+
+    #[test]
+    fn errands_come_after_state_and_a_full_queue_refuses_them() {
+        let (downlink, receiver) = downlink();
+        let close = || Errand::Close { sequences: Arc::new([1]), words: "" };
+        for _ in 0..ERRAND_QUEUE {
+            assert!(downlink.send_errand(close()));
+        }
+        assert!(!downlink.send_errand(close()));
+        downlink.send_job(job(1, 7));
+        assert!(matches!(receiver.try_recv(), Some(News::Job(_))));
+        assert!(matches!(receiver.try_recv(), Some(News::Errand(Errand::Close { .. }))));
+        assert!(downlink.send_errand(close()));
     }
 
     #[test]

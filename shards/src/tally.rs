@@ -66,6 +66,8 @@ pub enum CloseReason {
     Banned,
     Paused,
     Shutdown,
+    /// Somebody who may has asked for it.
+    Requested,
 }
 
 impl CloseReason {
@@ -82,6 +84,7 @@ impl CloseReason {
             Self::Banned => "banned",
             Self::Paused => "paused",
             Self::Shutdown => "shutdown",
+            Self::Requested => "requested",
         }
     }
 }

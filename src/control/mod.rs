@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::executor::{ShardHandle, listen};
-use gopool_shards::link::{Downlink, NewTip, Phase, Report};
+use gopool_shards::link::{Downlink, Errand, NewTip, Phase, Report};
 use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
@@ -219,6 +219,13 @@ impl Control {
                         self.upkeep.ban(&worker, until_unix, &reason);
                     }
                     Ok(Command::LiftBan { worker }) => self.upkeep.lift_ban(&worker),
+                    Ok(Command::Disconnect { sequences, words }) => {
+                        let sequences = sequences.into();
+                        self.send_errand(&Errand::Close { sequences, words });
+                    }
+                    Ok(Command::Show { sequence, answer }) => {
+                        self.send_errand(&Errand::Show { sequence, answer });
+                    }
                     Ok(Command::Stop) | Err(_) => return Ended::Stopped,
                 },
                 default(next_snapshot.saturating_duration_since(Instant::now())) => {}
@@ -410,6 +417,19 @@ impl Control {
     fn hand_out(&self, job: &Arc<Job>) {
         for shard in &self.shards {
             shard.downlink.send_job(Arc::clone(job));
+        }
+    }
+
+    /// Which shard a connection is at, only that shard knows.
+    fn send_errand(&self, errand: &Errand) {
+        for (id, shard) in self.shards.iter().enumerate() {
+            if !shard.downlink.send_errand(errand.clone()) {
+                warn!(
+                    component = "control",
+                    shard = id,
+                    "too many errands at once, one is refused"
+                );
+            }
         }
     }
 

@@ -228,10 +228,11 @@ impl Connection {
         }
     }
 
-    /// The connection has ended for `reason`: what the pool does for its own sake is not held
-    /// against an address.
+    /// The connection has ended for `reason`: what the pool does by itself is not held against an
+    /// address.
     fn end_visit(&self, reason: CloseReason, shard: &Shard) {
-        let pools_own = matches!(reason, CloseReason::Shutdown | CloseReason::Paused);
+        let pools_own =
+            matches!(reason, CloseReason::Shutdown | CloseReason::Paused | CloseReason::Requested);
         if let Some(visit) = self.visit.take()
             && !pools_own
         {

@@ -1,5 +1,6 @@
 //! What comes down the link → every session.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +9,12 @@ use glommio::timer::sleep;
 use tracing::debug;
 
 use crate::limits::{CLOSE_LINGER, RECONNECT_WAIT_MAX, RECONNECTS_PER_SECOND};
-use crate::link::{Delivery, DownlinkReceiver, NewTip, News, Phase};
+use crate::link::{Delivery, DownlinkReceiver, Errand, NewTip, News, Phase};
 use crate::session::notify::Work;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
+use super::connection::Connection;
 use super::{Port, Shard, accept};
 
 const PAUSED: &str = "Pool paused: node updates degraded. Reconnecting when ready.";
@@ -48,6 +50,7 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
                     );
                 }
             }
+            News::Errand(errand) => run_errand(&shard, errand).await,
             News::Phase(Phase::Stopping) | News::ControlGone => break,
         }
     }
@@ -85,6 +88,40 @@ async fn broadcast(shard: &Rc<Shard>, new_tip: Option<&NewTip>) -> bool {
         })
         .await;
     has_told
+}
+
+async fn run_errand(shard: &Rc<Shard>, errand: Errand) {
+    match errand {
+        Errand::Close { sequences, words } => {
+            let sequences: HashSet<u64> = sequences.iter().copied().collect();
+            let is_meant = |connection: &Connection| {
+                connection.session.borrow().number().is_some_and(|one| sequences.contains(&one))
+            };
+            shard
+                .for_each(|connection| {
+                    if is_meant(connection) {
+                        let mut goodbye = Vec::new();
+                        reply::show_message(&mut goodbye, words);
+                        connection.send(&goodbye, shard);
+                        connection.close(CloseReason::Requested);
+                    }
+                })
+                .await;
+        }
+        Errand::Show { sequence, answer } => {
+            let mut shown = None;
+            shard
+                .for_each(|connection| {
+                    let session = connection.session.borrow();
+                    if session.number() == Some(sequence) {
+                        shown = session.shown();
+                    }
+                })
+                .await;
+            // Whoever asked may have gone.
+            let _ = shown.map(|shown| answer.try_send(shown));
+        }
+    }
 }
 
 /// Says something to every miner, each by its number, and lets it go.

@@ -19,6 +19,7 @@ mod observe;
 mod offences;
 mod rolling;
 mod seen;
+mod shown;
 mod submit;
 pub mod vardiff;
 
@@ -45,6 +46,7 @@ use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
+pub use shown::ShownWork;
 pub use submit::Submission;
 use vardiff::VarDiff;
 

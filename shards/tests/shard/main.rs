@@ -5,6 +5,7 @@
 #[path = "../session/transcript.rs"]
 mod transcript;
 
+mod errands;
 mod running;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,0 +1,64 @@
+//! What a miner works on, for somebody who wants to check what its block would pay
+//! (`web.md` §4.10, A.6).
+
+use std::sync::Arc;
+
+use crate::limits::EXTRANONCE1_BYTES;
+use crate::work::job::Job;
+
+use super::{Payee, Session};
+
+/// The newest work that a connection was sent; everything in its notify follows from this.
+#[derive(Clone, Debug)]
+pub struct ShownWork {
+    /// As the miner knows it.
+    pub job_id: String,
+    pub job: Arc<Job>,
+    pub payee: Arc<Payee>,
+    /// What its shares must have.
+    pub difficulty: f64,
+    pub extranonce1: [u8; EXTRANONCE1_BYTES],
+    /// Number of the notify on its connection, from 1.
+    sequence: u32,
+}
+
+impl ShownWork {
+    /// Stratum's `coinb1` and `coinb2`, as they were sent.
+    pub fn halves(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut prefix, mut suffix) = (Vec::new(), Vec::new());
+        self.job.coinbase.write_prefix(&mut prefix, self.sequence);
+        self.job.coinbase.write_suffix(&mut suffix, &self.job.payout, &self.payee.script);
+        (prefix, suffix)
+    }
+
+    /// The whole coinbase without its witness, extranonce2 all zeros.
+    pub fn coinbase(&self) -> Vec<u8> {
+        let (mut coinbase, suffix) = self.halves();
+        coinbase.extend(self.extranonce1);
+        coinbase.resize(coinbase.len() + self.job.coinbase.extranonce2_size(), 0);
+        coinbase.extend(suffix);
+        coinbase
+    }
+}
+
+impl Session {
+    /// Process-wide number of the connection, once it has subscribed or authorized.
+    pub fn number(&self) -> Option<u64> {
+        self.sequence
+    }
+
+    /// None before the first work.
+    pub fn shown(&self) -> Option<ShownWork> {
+        let notified = self.jobs.last()?;
+        let mut job_id = Vec::new();
+        notified.write_id(&mut job_id);
+        Some(ShownWork {
+            job_id: String::from_utf8(job_id).expect("base 58 is ASCII"),
+            job: Arc::clone(&notified.job),
+            payee: Arc::clone(&notified.payee),
+            difficulty: notified.difficulty,
+            extranonce1: self.place.as_ref()?.extranonce1,
+            sequence: notified.sequence,
+        })
+    }
+}

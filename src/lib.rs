@@ -39,6 +39,7 @@ pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;
+pub mod identity;
 pub mod join;
 pub mod privacy;
 pub mod whole_file;

@@ -137,7 +137,7 @@ fn a_damaged_database_is_replaced_by_what_can_be_read_of_it_and_of_the_backup() 
     connection::copy(&sql(folder.path()), &backup).unwrap();
     let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
     store.found(pending("bb"), found("bb"));
-    store.save_worker("user", &worker_hash("w"), "w").unwrap();
+    store.save_worker("user", &worker_hash_hex("w"), "w").unwrap();
     damage_page_of(folder.path(), "bans");
     store.save_ban(&Ban::new("banned.too", 0, "why", None));
     store.settle(found("cc"), Settled::Submitted, "");

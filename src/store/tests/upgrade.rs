@@ -88,7 +88,7 @@ fn the_first_stage_is_upgraded_and_keeps_every_row() {
     let (writer, restored) = opened(folder.path());
     drop(writer);
     assert_eq!(kept.map(|query| rows(folder.path(), query)), before);
-    let hash = worker_hash("wallet.rig1");
+    let hash = worker_hash_hex("wallet.rig1");
     assert_eq!(
         restored.saved_workers,
         [SavedWorkerRow {
@@ -149,7 +149,7 @@ fn rows_without_a_hash_are_no_obstacle_and_nobody_elses_are_lost() {
 fn what_is_one_worker_becomes_one_row_and_no_name_stays() {
     let folder = made(LAST);
     let name = "wallet.rig1";
-    let hash = worker_hash(name);
+    let hash = worker_hash_hex(name);
     let connection = sql(folder.path());
     let insert = "INSERT INTO saved_workers (user_id, worker, worker_hash, worker_display,
         notify_enabled, best_difficulty) VALUES ('user_1', ?1, ?2, ?3, ?4, ?5)";
@@ -172,7 +172,7 @@ fn what_is_one_worker_becomes_one_row_and_no_name_stays() {
 fn a_start_that_changes_nothing_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     after(folder.path(), |store| {
-        store.save_worker("user", &worker_hash("w"), "w").unwrap();
+        store.save_worker("user", &worker_hash_hex("w"), "w").unwrap();
         store.settle(found("aa"), Settled::Submitted, "");
     });
     let before = counter(folder.path());

@@ -85,7 +85,8 @@ fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::R
         .exists([table, column])
 }
 
-/// Blocks that the reference has written, and those of our own versions before `block_life`.
+/// Blocks that the reference has written, and those of our own versions before `block_life`. Nobody
+/// after this looks for `dummyhash`, a test's record.
 fn adopt_blocks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "INSERT OR IGNORE INTO block_life

@@ -43,3 +43,8 @@ pub mod identity;
 pub mod join;
 pub mod privacy;
 pub mod whole_file;
+
+/// The one of the sessions' tests.
+#[cfg(test)]
+#[path = "../shards/tests/session/chance.rs"]
+mod chance;

@@ -19,7 +19,7 @@ mod salvage;
 mod saved_workers;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use figures::StoreFigures;

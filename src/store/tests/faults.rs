@@ -20,6 +20,16 @@ fn soon(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// Waits until a failure has been counted and nothing is left of it.
+#[track_caller]
+fn fails_and_works_again(store: &StoreHandle) {
+    soon("it is said", || store.figures().failures > 0);
+    soon("it works again", || {
+        let figures = store.figures();
+        figures.waiting == 0 && figures.error.is_none()
+    });
+}
+
 fn names(data_dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(data_dir.join("state"))
         .unwrap()
@@ -141,11 +151,7 @@ fn a_damaged_database_is_replaced_by_what_can_be_read_of_it_and_of_the_backup() 
     damage_page_of(folder.path(), "bans");
     store.save_ban(&Ban::new("banned.too", 0, "why", None));
     store.settle(found("cc"), Settled::Submitted, "");
-    soon("it is said", || store.figures().failures > 0);
-    soon("it works again", || {
-        let figures = store.figures();
-        figures.waiting == 0 && figures.error.is_none()
-    });
+    fails_and_works_again(&store);
     drop(store);
     thread.join().unwrap();
     let restored = opened(folder.path()).1;
@@ -183,11 +189,7 @@ fn a_connection_that_may_not_write_is_opened_again() {
     let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
     store.edit(|transaction| transaction.pragma_update(None, "query_only", "ON")).unwrap();
     store.settle(found("aa"), Settled::Submitted, "");
-    soon("it is said", || store.figures().failures > 0);
-    soon("it works again", || {
-        let figures = store.figures();
-        figures.waiting == 0 && figures.error.is_none()
-    });
+    fails_and_works_again(&store);
     drop(store);
     thread.join().unwrap();
     assert_eq!(opened(folder.path()).1.blocks.len(), 1);

@@ -52,7 +52,7 @@ fn pending(hash_hex: &str) -> PendingBlock {
     }
 }
 
-fn found(hash: &str) -> FoundBlock {
+pub(crate) fn found(hash: &str) -> FoundBlock {
     FoundBlock {
         timestamp: "2026-11-25T00:00:00Z".into(),
         height: 101,

@@ -1,6 +1,7 @@
 //! The loop: one thread owns the pool's state; one match, each arm one call. Only here a ring
 //! closes: node → control → shards → control → node.
 
+mod banned;
 mod feed_status;
 mod gate;
 mod minutes;

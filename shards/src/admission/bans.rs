@@ -35,6 +35,8 @@ struct List {
     /// The same keys, in the order in which they make room: automatic ones first, and of each
     /// kind what ends first.
     leaving: BTreeSet<Leaving>,
+    /// How often a ban has come or gone.
+    changes: u64,
 }
 
 /// Where a ban is found: all those of a wallet at a source stand together.
@@ -79,6 +81,7 @@ impl Bans {
         }
         list.leaving.insert(leaving);
         list.bans.insert(key, Arc::clone(&ban));
+        list.changes += 1;
         ban
     }
 
@@ -119,6 +122,11 @@ impl Bans {
         self.read().bans.values().cloned().collect()
     }
 
+    /// Another number than before when the list is another one than before; 0 while it is new.
+    pub fn changes(&self) -> u64 {
+        self.read().changes
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, List> {
         self.list.read().expect("no code panics while it holds this")
     }
@@ -138,6 +146,7 @@ impl List {
 
     fn take(&mut self, key: &Key) -> Option<Arc<Ban>> {
         let ban = self.bans.remove(key)?;
+        self.changes += 1;
         self.leaving.remove(&Leaving::of(&ban, key.clone()));
         Some(ban)
     }

@@ -324,8 +324,9 @@ mod tests {
         let path = journal_path(&folder);
         fs::write(&path, "something else").unwrap();
         let (mut journal, read) = Journal::open(&path);
-        let (_, aside) = read.bad.unwrap();
-        assert_eq!(fs::read_to_string(aside.unwrap()).unwrap(), "something else");
+        let (_, aside) = read.bad.expect("it is seen to be no journal");
+        let aside = aside.expect("it can be renamed");
+        assert_eq!(fs::read_to_string(aside).unwrap(), "something else");
         journal.append(&record(NOW, 1)).unwrap();
         assert_eq!(Journal::open(&path).1.records.len(), 1);
     }

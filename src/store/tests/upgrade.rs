@@ -51,17 +51,19 @@ const WITH_HASHES: &str = "
 /// The last stage, of the reference as it is: all tables, no version of ours.
 const LAST: &str = include_str!("../schema.sql");
 
+#[track_caller]
 fn made(stage: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("state")).unwrap();
-    sql(folder.path()).execute_batch(stage).unwrap();
+    sql(folder.path()).execute_batch(stage).expect("the stage is sound SQL");
     folder
 }
 
 /// Every row of a table, as text.
+#[track_caller]
 fn rows(data_dir: &Path, query: &str) -> Vec<String> {
     let connection = sql(data_dir);
-    let mut statement = connection.prepare(query).unwrap();
+    let mut statement = connection.prepare(query).expect(query);
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {
         let values: Vec<String> = (0..columns)
@@ -69,7 +71,7 @@ fn rows(data_dir: &Path, query: &str) -> Vec<String> {
             .collect::<Result<_, _>>()?;
         Ok(values.join(" "))
     });
-    rows.unwrap().collect::<Result<_, _>>().unwrap()
+    rows.and_then(Iterator::collect).expect(query)
 }
 
 #[test]

@@ -40,5 +40,12 @@ pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;
+pub mod identity;
+pub mod join;
 pub mod privacy;
 pub mod whole_file;
+
+/// The one of the sessions' tests.
+#[cfg(test)]
+#[path = "../shards/tests/session/chance.rs"]
+mod chance;

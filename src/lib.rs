@@ -20,6 +20,7 @@ pub mod profile;
 pub mod signals;
 pub mod supervise;
 
+pub mod allocator;
 pub mod backup;
 pub mod blocks;
 pub mod control;

@@ -25,6 +25,7 @@ use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
+use crate::allocator::Arena;
 use crate::backup::BackupFigures;
 use crate::blocks::{Blocks, Tips};
 use crate::clock::unix_now;
@@ -72,6 +73,8 @@ pub enum Ended {
 pub struct ShardEnd {
     pub downlink: Downlink,
     pub handle: ShardHandle,
+    /// Where its memory is from.
+    pub arena: Arena,
 }
 
 /// Everything the loop is given.

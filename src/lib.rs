@@ -14,6 +14,7 @@ pub mod config;
 pub mod cores;
 pub mod log;
 pub mod panic_log;
+pub mod ports;
 pub mod preflight;
 pub mod preview;
 pub mod profile;

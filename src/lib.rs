@@ -39,5 +39,6 @@ pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;
+pub mod password;
 pub mod privacy;
 pub mod whole_file;

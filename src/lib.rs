@@ -29,6 +29,7 @@ pub mod node;
 pub mod profiles;
 pub mod rings;
 pub mod saved_workers;
+pub mod shown;
 pub mod snapshot;
 pub mod status;
 pub mod store;

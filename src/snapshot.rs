@@ -15,6 +15,7 @@ use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
 use crate::rings::histogram::HistogramSnapshot;
 use crate::rings::latency::LatencyStatistics;
+use crate::shown::Shown;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
 
 /// Where control puts the newest [`Snapshot`] and the status server finds it. Cheap to clone.
@@ -44,8 +45,8 @@ pub struct Snapshot {
     pub version: &'static str,
     /// The network chosen by `-network`: `mainnet`, `testnet`, `signet` or `regtest`.
     pub network: &'static str,
-    /// Shown to people: `branding.status_brand_name` and `status_tagline`.
-    pub brand: Brand,
+    /// The settings that are for people.
+    pub shown: Arc<Shown>,
     /// Every Stratum listener that is open; empty until the first job exists.
     pub stratum_listeners: Vec<StratumListener>,
     pub pool_fee_percent: f64,
@@ -168,12 +169,6 @@ pub struct StratumListener {
     /// `host:port`.
     pub address: String,
     pub tls: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Brand {
-    pub name: String,
-    pub tagline: String,
 }
 
 /// What the RPC client counts (`mining.md` §1.4).

@@ -1,5 +1,6 @@
 //! What the pool looks like, for those who look: made of what control owns.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Control;
@@ -8,7 +9,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;
-use crate::snapshot::{BlockFigures, Brand, ParkedFigures, Snapshot, SourceFigures};
+use crate::snapshot::{BlockFigures, ParkedFigures, Snapshot, SourceFigures};
 use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
 
 impl Control {
@@ -115,7 +116,7 @@ pub fn first_snapshot(config: &Config) -> Snapshot {
         uptime: Duration::ZERO,
         version: crate::build::VERSION,
         network: config.network.name(),
-        brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
+        shown: Arc::clone(&config.shown),
         stratum_listeners: Vec::new(),
         pool_fee_percent: config.job_inputs.payout.fee_percent,
         pool_tag: config.job_inputs.brand_tag.clone(),

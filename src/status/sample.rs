@@ -12,6 +12,7 @@ use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::{Histogram, HistogramSnapshot};
 use crate::rings::latency::LatencyStatistics;
+use crate::shown::Shown;
 use crate::snapshot::*;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
 use gopool_shards::link::Stages;
@@ -41,7 +42,11 @@ pub fn empty() -> Snapshot {
         uptime: Duration::from_secs(3),
         version: "0.1.0",
         network: "regtest",
-        brand: Brand { name: "Solo Pool".to_owned(), tagline: String::new() },
+        shown: Arc::new(Shown {
+            target_shares_per_min: 15.0,
+            has_json: true,
+            ..Default::default()
+        }),
         stratum_listeners: Vec::new(),
         pool_fee_percent: 2.0,
         pool_tag: "/goPool/".to_owned(),
@@ -88,7 +93,7 @@ pub fn busy() -> Snapshot {
     let mut snapshot = empty();
     snapshot.uptime = Duration::from_secs(273_906);
     snapshot.network = "mainnet";
-    snapshot.brand.tagline = "Your own block, or nothing".to_owned();
+    Arc::make_mut(&mut snapshot.shown).tagline = "Your own block, or nothing".to_owned();
     let listener = |address: &str, tls| StratumListener { address: address.into(), tls };
     snapshot.stratum_listeners =
         vec![listener("0.0.0.0:3333", false), listener("pool.example:3334", true)];

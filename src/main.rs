@@ -34,7 +34,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
+use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -198,7 +198,13 @@ fn run(
     let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
-    let commands = signals::listen(loader.clone(), Arc::clone(&switch), Arc::clone(&supervisor))?;
+    let (commander, commands) = unbounded();
+    signals::listen(
+        loader.clone(),
+        Arc::clone(&switch),
+        Arc::clone(&supervisor),
+        commander.clone(),
+    )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
     let levels = log.insert(early_log.open(log_plan)?).levels();
@@ -250,6 +256,7 @@ fn run(
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
+                admin: Some(AdminPlan { paths: loader.paths().clone(), commands: commander }),
             };
             Some(start_status(plan, &switch)?)
         }

@@ -40,6 +40,13 @@ pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;
+pub mod identity;
+pub mod join;
 pub mod password;
 pub mod privacy;
 pub mod whole_file;
+
+/// The one of the sessions' tests.
+#[cfg(test)]
+#[path = "../shards/tests/session/chance.rs"]
+mod chance;

@@ -100,6 +100,52 @@ pub struct Snapshot {
     pub process: ProcessFigures,
 }
 
+impl Snapshot {
+    /// Of a pool in which nothing has happened yet; what its configuration says is to be filled in.
+    pub fn blank(built_at: SystemTime, peer_cleaning: PeerCleaning) -> Self {
+        Self {
+            built_at,
+            uptime: Duration::ZERO,
+            version: crate::build::VERSION,
+            network: "",
+            shown: Default::default(),
+            stratum_listeners: Vec::new(),
+            pool_fee_percent: 0.0,
+            pool_tag: String::new(),
+            fiat_currency: String::new(),
+            rpc: Default::default(),
+            node: Default::default(),
+            peer_cleaning,
+            feed: Default::default(),
+            work_source: Default::default(),
+            job: None,
+            shares: Default::default(),
+            connections: Default::default(),
+            shards: Vec::new(),
+            workers: Vec::new(),
+            workers_connected: 0,
+            recent_work: Vec::new(),
+            banned: Vec::new(),
+            miner_types: Vec::new(),
+            best_shares: Vec::new(),
+            blocks: Vec::new(),
+            blocks_accepted: 0,
+            blocks_errored: 0,
+            blocks_pending: 0,
+            block_submits: Default::default(),
+            parked: Default::default(),
+            store: Default::default(),
+            backup: Default::default(),
+            recent_hashrate: Default::default(),
+            error_events: Vec::new(),
+            disconnects: Vec::new(),
+            disconnects_count: 0,
+            snapshot_times: Default::default(),
+            process: Default::default(),
+        }
+    }
+}
+
 /// Who may not mine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BannedFigures {

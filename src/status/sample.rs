@@ -37,8 +37,12 @@ fn times(microseconds: &[(u64, u32)]) -> Times {
 }
 
 pub fn empty() -> Snapshot {
+    let peer_cleaning = PeerCleaning {
+        is_enabled: true,
+        ping_max: Some(Duration::from_millis(150)),
+        peers_min: 20,
+    };
     Snapshot {
-        built_at: now(),
         uptime: Duration::from_secs(3),
         version: "0.1.0",
         network: "regtest",
@@ -47,43 +51,10 @@ pub fn empty() -> Snapshot {
             has_json: true,
             ..Default::default()
         }),
-        stratum_listeners: Vec::new(),
         pool_fee_percent: 2.0,
         pool_tag: "/goPool/".to_owned(),
         fiat_currency: "usd".to_owned(),
-        node: Arc::default(),
-        peer_cleaning: PeerCleaning {
-            is_enabled: true,
-            ping_max: Some(Duration::from_millis(150)),
-            peers_min: 20,
-        },
-        rpc: RpcFigures::default(),
-        feed: FeedFigures::default(),
-        work_source: SourceFigures::default(),
-        job: None,
-        shares: ShareFigures::default(),
-        connections: ConnectionFigures::default(),
-        shards: Vec::new(),
-        workers: Vec::new(),
-        workers_connected: 0,
-        recent_work: Vec::new(),
-        banned: Vec::new(),
-        miner_types: Vec::new(),
-        best_shares: Vec::new(),
-        blocks: Vec::new(),
-        blocks_accepted: 0,
-        blocks_errored: 0,
-        blocks_pending: 0,
-        block_submits: Default::default(),
-        parked: ParkedFigures::default(),
-        store: StoreFigures::default(),
-        backup: BackupFigures::default(),
-        recent_hashrate: RecentHashrate::default(),
-        error_events: Vec::new(),
-        disconnects: Vec::new(),
-        disconnects_count: 0,
-        snapshot_times: Default::default(),
-        process: ProcessFigures::default(),
+        ..Snapshot::blank(now(), peer_cleaning)
     }
 }
 

@@ -228,6 +228,7 @@ fn run(
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
     let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
     let roster = RosterReader::default();
+    let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
@@ -257,7 +258,13 @@ fn run(
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
-                admin: Some(AdminPlan { paths: loader.paths().clone(), commands: commander }),
+                admin: Some(AdminPlan {
+                    paths: loader.paths().clone(),
+                    commands: commander,
+                    roster: roster.clone(),
+                    bans: Arc::clone(&shared.bans),
+                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
+                }),
             };
             Some(start_status(plan, &switch)?)
         }
@@ -284,7 +291,6 @@ fn run(
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
     let listeners = stratum.iter().flatten().map(copy).collect::<io::Result<_>>()?;
-    let shared = shared_state(&config, started, &restored.bans);
     let shards = start_shards(&config, &cores, stratum, &shared, up)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };

@@ -7,9 +7,12 @@
 //! ```
 
 mod audit;
+mod bans;
 mod gate;
 mod home;
+mod list;
 mod login;
+mod miners;
 mod notice;
 mod operator;
 mod routes;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use gopool_shards::admission::bans::Bans;
 use tracing::{error, warn};
 
 pub use audit::Audit;
@@ -32,6 +36,7 @@ use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
 use crate::command::Command;
 use crate::config::{Paths, admin};
+use crate::ledger::RosterReader;
 use gate::HashGate;
 
 /// Whatever it is used for, a session ends after this.
@@ -43,12 +48,19 @@ pub struct AdminPlan {
     /// Where `admin.toml` is.
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub roster: RosterReader,
+    pub bans: Arc<Bans>,
+    /// Seconds, `hashrate_ema_tau_seconds`.
+    pub hashrate_tau: f64,
 }
 
 /// What the panel's pages have in common.
 pub struct Admin {
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub roster: RosterReader,
+    pub bans: Arc<Bans>,
+    pub hashrate_tau: f64,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
     pub sessions: RefCell<Sessions<Credentials>>,
@@ -68,6 +80,9 @@ impl Admin {
         Rc::new(Self {
             paths: plan.paths,
             commands: plan.commands,
+            roster: plan.roster,
+            bans: plan.bans,
+            hashrate_tau: plan.hashrate_tau,
             switch,
             audit: Audit::default(),
             sessions: RefCell::new(Sessions::new(COOKIE, SESSION_MAX)),

@@ -10,7 +10,7 @@ use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::visit::{Desk, Visit, refused, see_other};
-use super::{home, login, operator};
+use super::{bans, home, login, miners, operator};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -23,8 +23,12 @@ pub struct Tab {
     pub name: &'static str,
 }
 
-pub const TABS: &[Tab] =
-    &[Tab { path: HOME, name: "Control" }, Tab { path: operator::PATH, name: "Operator" }];
+pub const TABS: &[Tab] = &[
+    Tab { path: HOME, name: "Control" },
+    Tab { path: miners::PATH, name: "Miners" },
+    Tab { path: bans::PATH, name: "Bans" },
+    Tab { path: operator::PATH, name: "Operator" },
+];
 
 struct AdminRoute {
     path: &'static str,
@@ -43,6 +47,12 @@ const fn action(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
 /// Pages and actions for who is signed in.
 const ROUTES: &[AdminRoute] = &[
     page(HOME, |visit| home::page(&visit, None).into()),
+    page(miners::PATH, |visit| miners::page(&visit, None).into()),
+    action("/admin/miners/disconnect", miners::disconnect),
+    action("/admin/miners/ban", miners::ban),
+    page(bans::PATH, |visit| bans::page(&visit, None).into()),
+    action("/admin/bans/remove", bans::lift),
+    action("/admin/bans/add", bans::add),
     page(operator::PATH, |visit| operator::page(&visit).into()),
     action("/admin/reload-ui", home::reload_ui),
     action("/admin/reboot", home::reboot),

@@ -12,6 +12,8 @@ use super::super::{PublicUrl, routes as all_routes, sample};
 use super::*;
 use crate::snapshot::SnapshotCell;
 
+mod lists;
+
 const PASSWORD: &str = "correct horse battery";
 
 pub(super) struct Bench {
@@ -28,7 +30,13 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
         let paths = Paths { folder: folder.path().to_owned(), secrets: None };
-        let plan = AdminPlan { paths, commands: sender };
+        let plan = AdminPlan {
+            paths,
+            commands: sender,
+            roster: RosterReader::default(),
+            bans: Arc::default(),
+            hashrate_tau: 450.0,
+        };
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(
             SnapshotCell::new(sample::busy()),

@@ -29,6 +29,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
 use gopool::profiles::Profiles;
@@ -40,7 +41,7 @@ use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
 use gopool::{build, panic_log, profile, status, store};
-use gopool_shards::executor::{Port, bind_shared};
+use gopool_shards::executor::Port;
 use gopool_shards::link::uplink;
 use gopool_shards::work::address::Network;
 
@@ -65,8 +66,8 @@ enum Fatal {
          node's chain, or set node.rpc_url to a node of {}.", pool.name(), pool.name()
     )]
     WrongChain { node: String, pool: Network },
-    #[error("cannot listen on {address} ({what}): {source}. {}", advice(source))]
-    Listen { what: &'static str, address: String, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -75,22 +76,12 @@ enum Fatal {
     Start(#[from] io::Error),
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "Stop what is using it, or choose another port.",
-        io::ErrorKind::PermissionDenied => {
-            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE."
-        }
-        _ => "Check the address in the configuration.",
-    }
-}
-
 impl Fatal {
     fn exit_code(&self) -> u8 {
         match self {
             Self::NoIoUring(_) => 3,
             Self::WrongChain { .. } => 4,
-            Self::Listen { .. } => 5,
+            Self::Listen(_) => 5,
             Self::Config(error) if error.is_about_addresses() => 6,
             Self::Config(_) | Self::Tls(_) | Self::Store(_) | Self::Start(_) => 1,
         }
@@ -395,13 +386,10 @@ fn bind_status(
     certificate: Option<&Arc<Certificate>>,
 ) -> Result<(Option<TcpListener>, Option<HttpsPort>), Fatal> {
     let bind = |what, address: Option<SocketAddr>| {
-        let listener = address.map(|address| {
-            TcpListener::bind(address).map_err(|source| listen_error(what, address, source))
-        });
-        listener.transpose()
+        address.map(|address| ports::bind_status(what, address)).transpose()
     };
-    let http = bind("status", config.status_listen)?;
-    let listener = bind("status over HTTPS", config.status_tls_listen)?;
+    let http = bind(ports::STATUS, config.status_listen)?;
+    let listener = bind(ports::STATUS_TLS, config.status_tls_listen)?;
     let https = match listener.zip(certificate) {
         Some((listener, certificate)) => {
             Some(HttpsPort { listener, tls: certificate.server_config()? })
@@ -458,24 +446,17 @@ fn restore_codes(config: &Config, rows: Vec<CodeRow>, store: &StoreHandle) -> Co
     codes
 }
 
-fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> Fatal {
-    Fatal::Listen { what, address: address.to_string(), source }
-}
-
 /// The ports of each shard: every one has a socket of its own for every address.
 fn bind_stratum(
     config: &Config,
     shards: usize,
     certificate: Option<&Arc<Certificate>>,
 ) -> Result<Vec<Vec<Port>>, Fatal> {
-    let bind = |what, address| {
-        bind_shared(address, shards).map_err(|source| listen_error(what, address, source))
-    };
-    let plain = bind("stratum", config.stratum_listen)?;
+    let plain = ports::bind_stratum(ports::STRATUM, config.stratum_listen, shards)?;
     let mut ports: Vec<Vec<Port>> =
         plain.into_iter().map(|listener| vec![Port { listener, tls: None }]).collect();
     if let (Some(address), Some(certificate)) = (config.stratum_tls_listen, certificate) {
-        let listeners = bind("stratum over TLS", address)?;
+        let listeners = ports::bind_stratum(ports::STRATUM_TLS, address, shards)?;
         let tls = certificate.server_config()?;
         for (ports, listener) in ports.iter_mut().zip(listeners) {
             ports.push(Port { listener, tls: Some(Arc::clone(&tls)) });

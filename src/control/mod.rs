@@ -26,6 +26,7 @@ use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
+use crate::allocator::Arena;
 use crate::backup::BackupFigures;
 use crate::blocks::{Blocks, Tips};
 use crate::clock::unix_now;
@@ -74,6 +75,8 @@ pub enum Ended {
 pub struct ShardEnd {
     pub downlink: Downlink,
     pub handle: ShardHandle,
+    /// Where its memory is from.
+    pub arena: Arena,
 }
 
 /// Everything the loop is given.

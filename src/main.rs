@@ -36,7 +36,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
+use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -190,7 +190,13 @@ fn run(
     let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
-    let commands = signals::listen(loader.clone(), Arc::clone(&switch), Arc::clone(&supervisor))?;
+    let (commander, commands) = unbounded();
+    signals::listen(
+        loader.clone(),
+        Arc::clone(&switch),
+        Arc::clone(&supervisor),
+        commander.clone(),
+    )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
     let levels = log.insert(early_log.open(log_plan)?).levels();
@@ -213,6 +219,7 @@ fn run(
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
     let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
     let roster = RosterReader::default();
+    let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
@@ -242,6 +249,13 @@ fn run(
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
+                admin: Some(AdminPlan {
+                    paths: loader.paths().clone(),
+                    commands: commander,
+                    roster: roster.clone(),
+                    bans: Arc::clone(&shared.bans),
+                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
+                }),
             };
             Some(start_status(plan, &switch)?)
         }
@@ -268,7 +282,6 @@ fn run(
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
     let listeners = stratum.iter().flatten().map(copy).collect::<io::Result<_>>()?;
-    let shared = shared_state(&config, started, &restored.bans);
     let shards = start_shards(&config, &cores, stratum, &shared, up)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };

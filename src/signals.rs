@@ -6,7 +6,7 @@ use std::process::exit;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
@@ -25,8 +25,8 @@ pub fn listen(
     loader: Loader,
     status: Arc<StatusSwitch>,
     supervisor: Arc<Supervisor>,
-) -> io::Result<Receiver<Command>> {
-    let (sender, commands) = unbounded();
+    sender: Sender<Command>,
+) -> io::Result<()> {
     let stop = sender.clone();
     // One reload at a time, and one that waits: what it reads is the newest anyway.
     let (reload, reloads) = bounded::<()>(1);
@@ -56,7 +56,7 @@ pub fn listen(
             }
         }
     })?;
-    Ok(commands)
+    Ok(())
 }
 
 /// Everything is read and checked before anything is applied; what cannot be used changes nothing.

@@ -13,6 +13,8 @@ pub enum Command {
     Stop,
     /// SIGUSR2: go on with this configuration, which has been read and checked.
     Reload(Box<Config>, Reloading),
+    /// Go on with this one, which somebody has made in the admin panel.
+    Configure(Box<Config>),
     /// Keeps a worker, or every worker of a wallet, from being authorized until then (0: for good).
     Ban { worker: String, until_unix: u64, reason: String },
     /// Ends every ban of exactly this name.

@@ -24,6 +24,7 @@ use gopool::cores::Cores;
 use gopool::history::HistoryKeeper;
 use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
+use gopool::live::LiveSettings;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
@@ -198,7 +199,14 @@ fn run(
     let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
-    let commands = signals::listen(loader.clone(), Arc::clone(&switch), Arc::clone(&supervisor))?;
+    let (command_sender, commands) = unbounded();
+    let live = LiveSettings::new(loader.clone(), config.clone(), command_sender.clone());
+    signals::listen(
+        Arc::clone(&live),
+        Arc::clone(&switch),
+        Arc::clone(&supervisor),
+        command_sender.clone(),
+    )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
     let levels = log.insert(early_log.open(log_plan)?).levels();

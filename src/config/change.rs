@@ -420,7 +420,7 @@ pub fn read<'a>(
             continue;
         };
         let (wanted, in_force) = (config.wanted(field.key), config.entry(field.key));
-        let is_held = matches!(in_force.origin, keys::Origin::Flag(_) | keys::Origin::SafeMode);
+        let is_held = held_by(config, field.key).is_some();
         // First, so that what a file allows and the form does not may stay as it is.
         if says(text, &wanted.value) || (is_held && says(text, &in_force.value)) {
             if WORKED_OUT.contains(&&*field.key.path()) && wanted.origin == keys::Origin::Default {
@@ -550,6 +550,23 @@ impl Changed {
     }
 }
 
+/// What has been changed since the files were read.
+pub fn unsaved(config: &Config) -> Vec<Changed> {
+    let changed = |(key, _): (&'static Key, &Value)| Changed {
+        key,
+        before: config.written(key).to_string(),
+        after: config.wanted(key).to_string(),
+        held_by: held_by(config, key),
+    };
+    config.edits().iter().map(changed).collect()
+}
+
+/// The flag, or safe mode, that has the last word about a setting.
+pub fn held_by(config: &Config, key: &Key) -> Option<String> {
+    let origin = config.entry(key).origin;
+    matches!(origin, keys::Origin::Flag(_) | keys::Origin::SafeMode).then(|| origin.to_string())
+}
+
 /// What is wanted now and was not wanted before.
 pub fn difference(before: &Config, after: &Config) -> Vec<Changed> {
     let both = before.wanted_entries().into_iter().zip(after.wanted_entries());
@@ -561,15 +578,11 @@ pub fn difference(before: &Config, after: &Config) -> Vec<Changed> {
         old.value != new.value || (WORKED_OUT.contains(&&*path) && was_set != is_set)
     };
     both.filter(is_other)
-        .map(|(old, new)| {
-            let in_force = after.entry(new.key).origin;
-            let is_held = matches!(in_force, keys::Origin::Flag(_) | keys::Origin::SafeMode);
-            Changed {
-                key: new.key,
-                before: old.to_string(),
-                after: new.to_string(),
-                held_by: is_held.then(|| in_force.to_string()),
-            }
+        .map(|(old, new)| Changed {
+            key: new.key,
+            before: old.to_string(),
+            after: new.to_string(),
+            held_by: held_by(after, new.key),
         })
         .collect()
 }

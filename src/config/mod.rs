@@ -44,7 +44,7 @@ use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
 use change::Edits;
 use files::{Files, Legacy};
-use keys::{Entry, File, Key, Origin};
+use keys::{Apply, Entry, File, Key, Origin};
 use problem::Problems;
 pub use problem::{Paths, Problem, ProblemKind};
 pub use rewrite::bring_up_to_date;
@@ -96,6 +96,19 @@ impl Config {
     /// As its blocks are recorded with it: letters and digits.
     pub fn payout_address(&self) -> &str {
         &self.job_inputs.payout.pool_address
+    }
+
+    /// This configuration for a pool that runs with `before`: what only a restart can change is as
+    /// it was.
+    pub fn taken_after(mut self, before: &Self) -> Self {
+        self.settings.extranonce2_size = before.settings.extranonce2_size;
+        self.job_inputs.extranonce2_size = before.job_inputs.extranonce2_size;
+        self.job_inputs.pool_entropy.clone_from(&before.job_inputs.pool_entropy);
+        let entries = before.entries.iter().zip(self.entries);
+        self.entries = entries
+            .map(|(old, new)| if new.key.apply == Apply::Restart { old.clone() } else { new })
+            .collect();
+        self
     }
 
     /// A setting as it is in force.

@@ -12,18 +12,16 @@ bench/records/store.md.
 import hashlib
 import json
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BINARIES = os.path.join(ROOT, "target", "release")
+from loaded import BINARIES, ROOT, prepared, running
+
 SAVED = 4095
 BANS_A_SECOND = 5
 DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -56,44 +54,8 @@ def flood_worker(number):
     return f"{address(hashlib.sha256(once).digest()[:20])}.f{number:05}"
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def prepare(folder, ports, is_calm):
-    config = os.path.join(folder, "config")
-    os.makedirs(config)
+def fill_database(folder):
     os.makedirs(os.path.join(folder, "state"))
-    files = {
-        "config.toml": f"""[server]
-pool_listen = "127.0.0.1:{ports['pool']}"
-status_listen = "127.0.0.1:{ports['status']}"
-status_tls_listen = ""
-[stratum]
-stratum_tls_listen = ""
-[node]
-rpc_url = "http://127.0.0.1:{ports['rpc']}"
-rpc_cookie_path = "{folder}/.cookie"
-payout_address = "{address(bytes(20))}"
-zmq_hashblock_addr = "tcp://127.0.0.1:{ports['zmq']}"
-zmq_rawblock_addr = ""
-""",
-        "policy.toml": "[bans]\nreconnect_ban_threshold = 0\n",
-        "tuning.toml": "[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n"
-        "[difficulty]\nmin_difficulty = 1e-10\nmax_difficulty = 1e-10\n"
-        "enforce_suggested_difficulty_limits = true\n",
-        "services.toml": "[backblaze_backup]\ninterval_seconds = 1\nforce_every_interval = true\n",
-    }
-    for name, text in files.items():
-        with open(os.path.join(config, name), "w") as file:
-            file.write(text)
-    with open(os.path.join(folder, ".cookie"), "w") as file:
-        file.write("u:p")
-    if is_calm:
-        os.remove(os.path.join(config, "services.toml"))
-        return
     database = sqlite3.connect(os.path.join(folder, "state", "workers.db"))
     with open(os.path.join(ROOT, "src", "store", "schema.sql")) as file:
         database.executescript(file.read())
@@ -153,34 +115,17 @@ def main():
     miners = int(sys.argv[1]) if len(sys.argv) > 1 else 19_000
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 120
     is_calm = "calm" in sys.argv[3:]
-    ports = {name: free_port() for name in ("pool", "status", "rpc", "zmq")}
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(folder, ports, is_calm)
-        node = subprocess.Popen(
-            [f"{BINARIES}/gopool-flood", "node", "--tip-every", "30"]
-            + ([] if is_calm else ["--easy-blocks"])
-            + ["--rpc", f"127.0.0.1:{ports['rpc']}", "--zmq", f"127.0.0.1:{ports['zmq']}"]
-            + ["--credentials", "u:p"],
-            stdout=subprocess.DEVNULL,
-        )
-        pool = subprocess.Popen(
-            [f"{BINARIES}/gopool", "-data-dir", folder], cwd=folder, stdout=subprocess.DEVNULL
-        )
-        try:
+    tuning = "enforce_suggested_difficulty_limits = true\n"
+    services = "[backblaze_backup]\ninterval_seconds = 1\nforce_every_interval = true\n"
+    with prepared(tuning=tuning, services="" if is_calm else services) as (folder, ports):
+        if not is_calm:
+            fill_database(folder)
+        node_flags = ["--tip-every", "30"] + ([] if is_calm else ["--easy-blocks"])
+        with running(folder, ports, node_flags) as pool:
             watch(folder, ports, pool, miners, seconds, is_calm)
-        finally:
-            for process in (pool, node):
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
 
 
 def watch(folder, ports, pool, miners, seconds, is_calm):
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", ports["pool"]), 1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
     flood = subprocess.Popen(
         [f"{BINARIES}/gopool-flood", "mixed", "--target", f"127.0.0.1:{ports['pool']}"]
         + ["--pid", str(pool.pid), "-c", str(miners), "--seconds", str(seconds)]

@@ -9,54 +9,17 @@ wrk (scripts/tool.sh) are all it needs. Figures: bench/records/web.md.
 """
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BINARIES = os.path.join(ROOT, "target", "release")
+from loaded import BINARIES, prepared, running
+
 STREAMS = 5000
 PER_ADDRESS = 60
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def prepare(folder, ports):
-    config = os.path.join(folder, "config")
-    os.makedirs(config)
-    files = {
-        "config.toml": f"""[server]
-pool_listen = "127.0.0.1:{ports['pool']}"
-status_listen = "127.0.0.1:{ports['status']}"
-status_tls_listen = ""
-[stratum]
-stratum_tls_listen = ""
-[node]
-rpc_url = "http://127.0.0.1:{ports['rpc']}"
-rpc_cookie_path = "{folder}/.cookie"
-payout_address = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
-zmq_hashblock_addr = "tcp://127.0.0.1:{ports['zmq']}"
-zmq_rawblock_addr = ""
-""",
-        "policy.toml": "[bans]\nreconnect_ban_threshold = 0\nban_invalid_submissions_after = 0\n",
-        "tuning.toml": "[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n"
-        "[difficulty]\nmin_difficulty = 1e-10\nmax_difficulty = 1e-10\n",
-    }
-    for name, text in files.items():
-        with open(os.path.join(config, name), "w") as file:
-            file.write(text)
-    with open(os.path.join(folder, ".cookie"), "w") as file:
-        file.write("u:p")
 
 
 def resident_kib(pid):
@@ -113,33 +76,12 @@ def answers(name):
 def main():
     miners = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 30
-    ports = {name: free_port() for name in ("pool", "status", "rpc", "zmq")}
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(folder, ports)
-        node = subprocess.Popen(
-            [f"{BINARIES}/gopool-flood", "node", "--credentials", "u:p"]
-            + ["--rpc", f"127.0.0.1:{ports['rpc']}", "--zmq", f"127.0.0.1:{ports['zmq']}"],
-            stdout=subprocess.DEVNULL,
-        )
-        pool = subprocess.Popen(
-            [f"{BINARIES}/gopool", "-data-dir", folder, "-shards", "1"],
-            cwd=folder, stdout=subprocess.DEVNULL,
-        )
-        try:
+    with prepared(policy="ban_invalid_submissions_after = 0\n") as (folder, ports):
+        with running(folder, ports, pool_flags=["-shards", "1"]) as pool:
             measure(ports, pool.pid, miners, seconds, folder)
-        finally:
-            for process in (pool, node):
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
 
 
 def measure(ports, pid, miners, seconds, folder):
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", ports["pool"]), 1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
     time.sleep(2)
     for path in ("/api/overview", "/api/server", "/"):
         rates = sorted(wrk(ports["status"], path, 5) for _ in range(3))

@@ -30,6 +30,7 @@ pub mod node;
 pub mod profiles;
 pub mod rings;
 pub mod saved_workers;
+pub mod shown;
 pub mod snapshot;
 pub mod status;
 pub mod store;
@@ -40,5 +41,12 @@ pub mod clock;
 pub mod codes;
 pub mod entropy;
 pub mod history;
+pub mod identity;
+pub mod join;
 pub mod privacy;
 pub mod whole_file;
+
+/// The one of the sessions' tests.
+#[cfg(test)]
+#[path = "../shards/tests/session/chance.rs"]
+mod chance;

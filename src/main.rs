@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,7 @@ use gopool::config::{Config, ConfigError, Loader, admin, bring_up_to_date, examp
 use gopool::control::{self, ControlPlan, Ended, UpkeepPlan, first_snapshot};
 use gopool::cores::Cores;
 use gopool::history::HistoryKeeper;
+use gopool::join;
 use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
 use gopool::live::LiveSettings;
@@ -330,7 +331,10 @@ fn run(
     if let Some(thread) = status_thread {
         let _ = thread.join();
     }
-    join_within(store_thread, STORE_STOP_MAX);
+    // A disk that takes nothing must not keep the process from ending.
+    if !join::ends_by(&store_thread, Instant::now() + STORE_STOP_MAX) {
+        warn!(component = "db", "the database has not been written completely");
+    }
     info!(component = "startup", "goPool stopped");
     match ended {
         Ended::Stopped => Ok(()),
@@ -460,17 +464,6 @@ fn restore_codes(config: &Config, rows: Vec<CodeRow>, store: &StoreHandle) -> Co
     codes.restore(rows.collect(), unix_now());
     store.save_codes(Vec::new());
     codes
-}
-
-/// A disk that takes nothing must not keep the process from ending.
-fn join_within(thread: JoinHandle<()>, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    while !thread.is_finished() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
-    if !thread.is_finished() {
-        warn!(component = "db", "the database has not been written completely");
-    }
 }
 
 fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> Fatal {

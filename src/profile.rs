@@ -104,6 +104,7 @@ mod tests {
     use pprof::protos;
 
     use super::*;
+    use crate::join;
 
     const BUSY_TIME: Duration = Duration::from_secs(2);
     /// Of that, on a machine that others use too.
@@ -175,10 +176,7 @@ mod tests {
         let profile = start_for(Duration::from_millis(200), &path).unwrap();
         black_box(count_up_for_a_while(Duration::from_millis(200)));
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !profile.thread.as_ref().unwrap().is_finished() {
-            assert!(Instant::now() < deadline, "it does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        assert!(join::ends_by(profile.thread.as_ref().unwrap(), deadline), "it does not end");
         read(&path);
     }
 

@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use gopool_shards::session::client::name_and_version;
 use gopool_shards::tally::Observation;
 
+use crate::identity::worker_hash_hex;
 use crate::privacy::worker_name;
-use crate::store::worker_hash;
 use crate::whole_file;
 
 const WRITE_INTERVAL: Duration = Duration::from_secs(30);
@@ -196,7 +196,7 @@ impl Profile {
             self.starting_difficulty.add(difficulty);
         }
         // Whose miner it is is nobody's business but theirs: the name is shortened.
-        let hash = worker_hash(&observation.worker);
+        let hash = worker_hash_hex(&observation.worker);
         if self.workers_sample.len() < SAMPLES_MAX && !self.worker_hashes_sample.contains(&hash) {
             self.workers_sample.push(worker_name(&observation.worker));
             self.worker_hashes_sample.push(hash);

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::identity::worker_hash_hex;
 use crate::privacy;
 use crate::store::{
     EditError, SAVED_PER_USER_MAX, Saved, SavedWorkerRow, StoreHandle, WORKER_NAME_BYTES_MAX,
-    worker_hash,
 };
 
 /// Why a worker was not saved.
@@ -61,7 +61,7 @@ impl SavedWorkers {
         if name.len() > WORKER_NAME_BYTES_MAX {
             return Err(SaveError::TooLong { found: name.len() });
         }
-        let hash = worker_hash(name);
+        let hash = worker_hash_hex(name);
         let display = match privacy::worker_name(name) {
             display if !display.is_empty() => display,
             _ => privacy::worker_name(&hash),
@@ -272,7 +272,7 @@ mod tests {
         }
 
         fn share(&self, name: &str, difficulty: f64) {
-            self.saved.note([(&*worker_hash(name), difficulty)].into_iter());
+            self.saved.note([(&*worker_hash_hex(name), difficulty)].into_iter());
         }
 
         fn best(&self, user: &str) -> f64 {
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(bench.saved.save("user", name), Ok(false));
         let rows = bench.saved.list("user");
         assert_eq!((rows.len(), &*rows[0].display), (1, "bc1qexam...00000000.workerA"));
-        assert_eq!(rows[0].worker_hash, worker_hash(name));
+        assert_eq!(rows[0].worker_hash, worker_hash_hex(name));
         assert_eq!(bench.saved.save("user", " "), Err(SaveError::Blank));
         assert_eq!(bench.saved.save(" ", "w"), Err(SaveError::Blank));
         let long = "w".repeat(257);
@@ -341,7 +341,7 @@ mod tests {
         for user in ["a", "b", "c"] {
             bench.saved.save(user, "w").unwrap();
         }
-        let hash = worker_hash("w");
+        let hash = worker_hash_hex("w");
         bench.saved.set_notify("b", &hash, false).unwrap();
         assert_eq!(bench.saved.notified(&hash), ["a", "c"]);
         bench.saved.remove("a", &hash).unwrap();

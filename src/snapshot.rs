@@ -15,6 +15,7 @@ use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
 use crate::rings::histogram::HistogramSnapshot;
 use crate::rings::latency::LatencyStatistics;
+use crate::shown::Shown;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
 
 /// Where control puts the newest [`Snapshot`] and the status server finds it. Cheap to clone.
@@ -44,8 +45,8 @@ pub struct Snapshot {
     pub version: &'static str,
     /// The network chosen by `-network`: `mainnet`, `testnet`, `signet` or `regtest`.
     pub network: &'static str,
-    /// Shown to people: `branding.status_brand_name` and `status_tagline`.
-    pub brand: Brand,
+    /// The settings that are for people.
+    pub shown: Arc<Shown>,
     /// Every Stratum listener that is open; empty until the first job exists.
     pub stratum_listeners: Vec<StratumListener>,
     pub pool_fee_percent: f64,
@@ -97,6 +98,52 @@ pub struct Snapshot {
     /// How long it took to make snapshots.
     pub snapshot_times: HistogramSnapshot,
     pub process: ProcessFigures,
+}
+
+impl Snapshot {
+    /// Of a pool in which nothing has happened yet; what its configuration says is to be filled in.
+    pub fn blank(built_at: SystemTime, peer_cleaning: PeerCleaning) -> Self {
+        Self {
+            built_at,
+            uptime: Duration::ZERO,
+            version: crate::build::VERSION,
+            network: "",
+            shown: Default::default(),
+            stratum_listeners: Vec::new(),
+            pool_fee_percent: 0.0,
+            pool_tag: String::new(),
+            fiat_currency: String::new(),
+            rpc: Default::default(),
+            node: Default::default(),
+            peer_cleaning,
+            feed: Default::default(),
+            work_source: Default::default(),
+            job: None,
+            shares: Default::default(),
+            connections: Default::default(),
+            shards: Vec::new(),
+            workers: Vec::new(),
+            workers_connected: 0,
+            recent_work: Vec::new(),
+            banned: Vec::new(),
+            miner_types: Vec::new(),
+            best_shares: Vec::new(),
+            blocks: Vec::new(),
+            blocks_accepted: 0,
+            blocks_errored: 0,
+            blocks_pending: 0,
+            block_submits: Default::default(),
+            parked: Default::default(),
+            store: Default::default(),
+            backup: Default::default(),
+            recent_hashrate: Default::default(),
+            error_events: Vec::new(),
+            disconnects: Vec::new(),
+            disconnects_count: 0,
+            snapshot_times: Default::default(),
+            process: Default::default(),
+        }
+    }
 }
 
 /// Who may not mine.
@@ -168,12 +215,6 @@ pub struct StratumListener {
     /// `host:port`.
     pub address: String,
     pub tls: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Brand {
-    pub name: String,
-    pub tagline: String,
 }
 
 /// What the RPC client counts (`mining.md` §1.4).

@@ -1,14 +1,17 @@
-// Keeps a page that is open fresh. Everything shown is in the page already; this only replaces
-// it: figures from /api/server by their data-figure path, tables from the page itself.
+// Keeps an open page fresh. Everything shown is in the page already; this only replaces it: the headline
+// figures when /api/events tells new ones, the rest from the page itself, asked for again.
 "use strict";
 
-const FIGURES_MS = 5000; // Snapshots are a few seconds apart: asking faster brings nothing new.
-const SECTIONS_MS = 60000; // Tables cost a whole page, so they follow more slowly.
+const SECTIONS_MS = 10000; // A page is six kilobytes or so: less than 2 KiB/s for each that is open.
 const BACKOFF_MS_MAX = 60000; // While the pool is away, somebody is still looking at the page.
+const STALE_MS = 25000; // Nothing new for this long is worth a word.
 const COPIED_MS = 3400;
 const NOTHING = "—";
 
-// The rules of src/status/format.rs, kind by kind.
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const one = (selector, root = document) => root.querySelector(selector);
+
+// The rules of src/status/format.rs, for what events tell.
 const format = {
   integer: (v) => Math.round(v).toLocaleString("en-US"),
   hashrate: (v) => {
@@ -24,26 +27,6 @@ const format = {
     if (v < 1) return smallDifficulty(v);
     return scaled(v, [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"]]) ?? String(Math.round(v));
   },
-  bitcoin: (v) => `${Math.floor(v / 1e8)}.${String(v % 1e8).padStart(8, "0")} BTC`,
-  percent: (v) => `${v.toFixed(2)}%`,
-  bytes: (v) => {
-    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let unit = 0;
-    while (v >= 1024 && unit + 1 < units.length) { v /= 1024; unit += 1; }
-    return unit === 0 ? `${v} B` : `${v.toFixed(2)} ${units[unit]}`;
-  },
-  latency: (v) => (v > 0 ? `${(v * 1e3).toFixed(3)} ms` : NOTHING),
-  load: (v) => v.toFixed(2),
-  uptime: (v) => {
-    const s = Math.floor(v / 1e9);
-    const [d, h, m] = [Math.floor(s / 86400), Math.floor(s / 3600) % 24, Math.floor(s / 60) % 60];
-    if (d) return `${d}d ${h}h ${m}m`;
-    if (h) return `${h}h ${m}m ${s % 60}s`;
-    return m ? `${m}m ${s % 60}s` : `${s}s`;
-  },
-  online: (v) => (v ? "online" : "offline"),
-  sum: (v) => format.integer(Object.values(v).reduce((a, b) => a + b, 0)),
-  age: (v) => ago((serverNow() - Date.parse(v)) / 1000),
 };
 
 function scaled(v, steps) {
@@ -66,121 +49,210 @@ function ago(seconds) {
   return `${Math.floor(s / step)} ${unit} ago`;
 }
 
+function ahead(seconds) {
+  const text = ago(seconds);
+  return text === "just now" ? "now" : `in ${text.slice(0, -4)}`;
+}
+
+function uptime(s) {
+  const [d, h, m] = [Math.floor(s / 86400), Math.floor(s / 3600) % 24, Math.floor(s / 60) % 60];
+  if (d) return `${d}d ${h}h ${m}m`;
+  if (h) return `${h}h ${m}m ${s % 60}s`;
+  return m ? `${m}m ${s % 60}s` : `${s}s`;
+}
+
 // Ages are those of the server's clock: the browser's may be wrong by minutes.
 let clockOffset = 0;
 const serverNow = () => Date.now() + clockOffset;
+function setClock(time) {
+  const at = Date.parse(time);
+  if (at) clockOffset = at - Date.now();
+}
 
-let updatedAt = 0;
-let sectionsAt = Date.now();
-let sectionsKey;
+// --- What counts on by itself -----------------------------------------------------------------------
+
+const inZone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const hourInZone = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** Times in the reader's zone; UTC stays where the pointer finds it. */
+function localise(root) {
+  for (const time of all("time[data-when]", root)) {
+    const at = Date.parse(time.dateTime);
+    if (!at) continue;
+    if (time.textContent.endsWith("UTC")) time.title = time.textContent;
+    write(time, inZone.format(at));
+  }
+  for (const text of all("[data-hour]", root)) write(text, hourInZone.format(Date.parse(text.dataset.hour)));
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function countOn() {
+  const now = serverNow();
+  for (const time of all("time[data-age]")) write(time, ago((now - Date.parse(time.dateTime)) / 1000));
+  for (const time of all("time[data-until]")) write(time, ahead((Date.parse(time.dateTime) - now) / 1000));
+  const timer = one("[data-tip]");
+  if (timer) {
+    const passed = (now - Date.parse(timer.dataset.tip)) / 1000;
+    const left = Math.round(600 - passed);
+    write(one("[data-timer-text]", timer), uptime(Math.abs(left)));
+    write(one("[data-timer-word]", timer), left >= 0 ? "expected" : "overdue");
+    timer.classList.toggle("overdue", left < 0);
+    one("[data-timer-bar]", timer).style.transform = `scaleX(${Math.min(1, Math.max(0, passed / 600))})`;
+  }
+  showState(now);
+}
+
+// --- Fresh figures ----------------------------------------------------------------------------------
+
+let heardAt = Date.now();
+let asOf = Date.parse(document.body.dataset.asOf) || Date.now();
 let failures = 0;
 let timer;
 
+function showFigures(figures) {
+  for (const element of all("[data-live]")) {
+    const value = figures[element.dataset.live];
+    const text = value === undefined || value === null ? NOTHING : format[element.dataset.kind](value);
+    if (element.textContent === text) continue;
+    element.textContent = text;
+    element.classList.remove("changed");
+    requestAnimationFrame(() => element.classList.add("changed"));
+  }
+}
+
+/** Takes the parts of the page that have changed, but for one in which somebody is. */
 async function refresh() {
   clearTimeout(timer);
-  if (document.hidden) return; // Taken up again when the tab is shown.
+  if (document.hidden || !one("[data-section]")) return; // Taken up again when the tab is shown.
   try {
-    const response = await fetch("/api/server", { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(10000) });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    const server = await response.json();
-    clockOffset = (Date.parse(response.headers.get("Date")) || Date.now()) - Date.now();
-    showFigures(server);
-    showUpdatedAt(response.headers.get("X-JSON-Updated-At"));
-    // What changes the tables or the notice: work appearing or going, and blocks.
-    const key = JSON.stringify([server.job === null, !server.job_feed.block_time, server.rpc_healthy, server.blocks]);
-    if ((sectionsKey !== undefined && key !== sectionsKey) || Date.now() - sectionsAt >= SECTIONS_MS) await showSections();
-    sectionsKey = key;
+    const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+    // An overview without work is 503 and a page all the same.
+    if (!(response.headers.get("Content-Type") ?? "").startsWith("text/html")) throw new Error(`status ${response.status}`);
+    setClock(response.headers.get("Date"));
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    asOf = Date.parse(page.body.dataset.asOf) || asOf;
+    for (const section of all("[data-section]")) {
+      const fresh = one(`[data-section="${section.dataset.section}"]`, page);
+      if (!fresh || section.contains(document.activeElement) || one("details.behind[open]", section)) continue;
+      if (fresh.innerHTML === section.dataset.html) continue;
+      section.dataset.html = fresh.innerHTML;
+      if (one("[data-chart]", section) && window.chart?.isDrawn(section)) continue;
+      for (const [index, details] of all("details", section).entries()) {
+        const its = all("details", fresh)[index];
+        if (its) its.open = details.open;
+      }
+      section.replaceChildren(...fresh.childNodes);
+      prepare(section);
+    }
+    const time = one("[data-as-of]");
+    if (time) { time.dateTime = page.body.dataset.asOf; time.textContent = inZone.format(asOf); }
     failures = 0;
-    say("");
-  } catch (error) {
+    heardAt = Date.now();
+  } catch {
     failures += 1;
-    const since = updatedAt ? ` The figures are from ${ago((serverNow() - updatedAt) / 1000)}.` : "";
-    say(`The pool does not answer.${since}`, "offline");
   }
-  timer = setTimeout(refresh, Math.min(FIGURES_MS * 2 ** failures, BACKOFF_MS_MAX));
+  timer = setTimeout(refresh, Math.min(SECTIONS_MS * 2 ** failures, BACKOFF_MS_MAX));
+  countOn();
 }
 
-function showFigures(server) {
-  for (const element of document.querySelectorAll("[data-figure]")) {
-    const value = element.dataset.figure.split(".").reduce((at, key) => at?.[key], server);
-    if (element.dataset.format === "age") element.dateTime = value ?? "";
-    const text = value === undefined || value === null ? NOTHING : format[element.dataset.format](value);
-    if (element.dataset.format === "online") element.dataset.state = text;
-    show(element, text);
-  }
+/** What is old is marked as old. */
+function showState() {
+  const state = one("[data-state]");
+  if (!state || !one("[data-section]")) return;
+  const silent = Date.now() - heardAt;
+  const isStale = silent > STALE_MS;
+  document.documentElement.classList.toggle("is-stale", isStale);
+  state.dataset.kind = isStale ? "stale" : "fresh";
+  write(state, isStale ? `The pool does not answer. These figures are ${ago((serverNow() - asOf) / 1000).replace("ago", "old")}.` : "");
 }
 
-function show(element, text) {
-  if (element.textContent === text) return;
-  element.textContent = text;
-  // Ages and uptime change with every look: flashing them would only be restless.
-  if (["age", "uptime"].includes(element.dataset.format)) return;
-  element.classList.remove("changed");
-  requestAnimationFrame(() => element.classList.add("changed"));
-}
-
-async function showSections() {
-  const response = await fetch("/", { signal: AbortSignal.timeout(10000) });
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  for (const section of document.querySelectorAll("[data-section]")) {
-    const fresh = page.querySelector(`[data-section="${section.dataset.section}"]`);
-    // Left alone while somebody is in it, or nothing has changed.
-    if (!fresh || section.contains(document.activeElement)) continue;
-    if (fresh.textContent !== section.textContent) section.replaceChildren(...fresh.childNodes);
-  }
-  showCopyButtons();
-  sectionsAt = Date.now();
-}
-
-function showUpdatedAt(time) {
-  const element = document.querySelector("[data-as-of]");
-  if (!time || !element) return;
-  updatedAt = Date.parse(time);
-  element.dateTime = time;
-  element.textContent = time.replace("T", " ").replace("Z", " UTC");
-}
-
-function tickAges() {
-  if (document.hidden) return;
-  for (const element of document.querySelectorAll("time[datetime]:not([data-as-of])")) {
-    if (element.dateTime) show(element, format.age(element.dateTime));
+let events;
+function listen() {
+  events?.close();
+  events = undefined;
+  if (document.hidden || !document.body.dataset.events || !one("[data-live]")) return;
+  events = new EventSource(document.body.dataset.events);
+  events.addEventListener("figures", (event) => {
+    const figures = JSON.parse(event.data);
+    heardAt = Date.now();
+    asOf = Date.parse(figures.updated_at) || asOf;
+    showFigures(figures);
+  });
+  for (const name of ["tip", "block"]) {
+    events.addEventListener(name, () => { clearTimeout(timer); timer = setTimeout(refresh, 300); });
   }
 }
 
-function say(text, state = "") {
-  const element = document.querySelector("[data-live]");
-  if (!element || element.textContent === text) return;
-  element.textContent = text;
-  element.dataset.state = state;
-}
+// --- Controls ---------------------------------------------------------------------------------------
 
-function showCopyButtons() {
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+function showTheme() {
+  const theme = localStorage.getItem("theme");
+  const choice = theme === "light" || theme === "dark" ? theme : "system";
+  if (choice === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = choice;
+  for (const button of all("[data-theme-choice]")) button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice));
+  document.dispatchEvent(new Event("themechange"));
 }
 
 async function copy(button) {
-  let done = true;
+  const text = button.dataset.copy;
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    await navigator.clipboard.writeText(text);
   } catch {
-    // Without https there is no clipboard: the text is selected, ready for the old command.
-    const range = document.createRange();
-    range.selectNodeContents(button.parentElement.querySelector("code"));
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
-    done = document.execCommand("copy");
+    // Pages that came over plain HTTP have no clipboard of their own.
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "unseen";
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
   }
-  const spoken = document.querySelector("[data-spoken]");
-  button.textContent = done ? "Copied" : "Press Ctrl+C";
-  spoken.textContent = done ? "Address copied." : "Address selected.";
-  setTimeout(() => { button.textContent = "Copy"; spoken.textContent = ""; }, COPIED_MS);
+  button.classList.add("done");
+  button.textContent = "Copied";
+  say("Copied to the clipboard.");
+  setTimeout(() => { button.classList.remove("done"); button.textContent = "Copy"; say(""); }, COPIED_MS);
+}
+
+/** For those who listen. */
+function say(text) {
+  const spoken = one("[data-spoken]");
+  if (spoken) spoken.textContent = text;
+}
+
+/** What is new in the page, or the whole of it at first. */
+function prepare(root) {
+  for (const button of all("[data-copy][hidden]", root)) button.hidden = false;
+  localise(root);
+  window.chart?.draw(root);
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (button) copy(button);
+  const button = event.target.closest?.("button");
+  if (button?.dataset.copy) copy(button);
+  if (button?.dataset.themeChoice) {
+    if (button.dataset.themeChoice === "system") localStorage.removeItem("theme");
+    else localStorage.setItem("theme", button.dataset.themeChoice);
+    showTheme();
+  }
 });
-document.addEventListener("visibilitychange", refresh);
-setInterval(tickAges, 1000);
-showCopyButtons();
-refresh();
+
+document.addEventListener("visibilitychange", () => {
+  listen();
+  if (!document.hidden) refresh();
+});
+
+try {
+  showTheme();
+  for (const control of all("[data-theme-switch]")) control.hidden = false;
+} catch { /* Without storage there is nothing to choose. */ }
+for (const section of all("[data-section]")) section.dataset.html = section.innerHTML;
+prepare(document);
+countOn();
+setInterval(countOn, 1000);
+listen();
+timer = setTimeout(refresh, SECTIONS_MS);

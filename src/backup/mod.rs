@@ -10,12 +10,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{debug, info, warn};
 
 use crate::clock::unix_now;
+use crate::join;
 use crate::store::{BackupMark, Reader, StoreHandle};
 use schedule::Schedule;
 
@@ -111,11 +112,7 @@ impl Backups {
     pub fn stop(self, patience: Duration) {
         drop(self.stop);
         let Some(thread) = self.thread else { return };
-        let deadline = std::time::Instant::now() + patience;
-        while !thread.is_finished() && std::time::Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
-        if !thread.is_finished() {
+        if !join::ends_by(&thread, Instant::now() + patience) {
             warn!(component = "backup", "a backup is not finished and is given up");
         }
     }
@@ -211,7 +208,7 @@ impl Service {
             debug!(component = "backup", "nothing has changed since the last backup");
             return Ok(Outcome::Unchanged);
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let copied = copy::make(&self.reader, &self.private, &self.path);
         copy::clean(&self.private);
         let copied = copied.map_err(|error| error.to_string())?;

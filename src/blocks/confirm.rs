@@ -200,31 +200,11 @@ fn confirmations(rpc: &Rpc, hash: &str) -> Result<Option<i64>, NodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::FoundBlock;
+    use crate::blocks::new_life;
+    use crate::store::tests::found;
 
     fn followed() -> Followed {
-        let record = FoundBlock {
-            timestamp: "2026-11-25T00:00:00Z".into(),
-            height: 101,
-            hash: "aa".into(),
-            worker: "w.1".into(),
-            share_diff: 1.5,
-            job_id: "1".into(),
-            payout_address: "p".into(),
-            coinbase_value_sats: 100,
-            pool_fee_sats: 2,
-            worker_payout_sats: 98,
-            donation_sats: 0,
-            dual_payout_fallback: false,
-        };
-        Followed::new(BlockLife {
-            record,
-            state: BlockState::Accepted,
-            submitted_at: 1,
-            settled_at: 1,
-            confirmations: 0,
-            reason: String::new(),
-        })
+        Followed::new(BlockLife { state: BlockState::Accepted, ..new_life(found("aa")) })
     }
 
     #[track_caller]

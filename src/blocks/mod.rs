@@ -28,6 +28,7 @@ use gopool_shards::tally::Times;
 use gopool_shards::work::address::Network;
 
 use crate::clock::unix_now;
+use crate::join;
 use crate::node::rpc::Rpc;
 use crate::store::{BlockLife, BlockState, FoundBlock, PendingBlock, Settled, StoreHandle};
 pub use confirm::{Follower, Tips};
@@ -136,11 +137,7 @@ impl Blocks {
     /// answer. What is not settled by then is in the database.
     pub fn stop(self) {
         drop(self.stop);
-        let deadline = Instant::now() + STOP_WAIT_MAX;
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        if !self.thread.is_finished() {
+        if !join::ends_by(&self.thread, Instant::now() + STOP_WAIT_MAX) {
             warn!(component = "blocks", "the node has not answered; the next start goes on");
         }
     }

@@ -26,6 +26,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gopool_shards::admission::auto_limits::AcceptKeys;
@@ -40,6 +41,7 @@ use crate::log::Levels;
 use crate::node::cookie::{Auth, CookieFile};
 use crate::node::peers::PeerCleaning;
 use crate::node::zmq::Endpoint;
+use crate::shown::Shown;
 use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
 use change::Edits;
@@ -63,8 +65,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     pub trusted_proxies: TrustedProxies,
     pub proxy_protocol: bool,
-    pub brand_name: String,
-    pub tagline: String,
+    /// What pages say of the pool.
+    pub shown: Arc<Shown>,
     /// The currency that bitcoin's price is shown in, as written.
     pub fiat_currency: String,
     pub rpc_url: String,

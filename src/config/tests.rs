@@ -351,8 +351,8 @@ fn files_of_the_reference_load_unchanged() {
         ],
         &[],
     );
-    assert_eq!(config.brand_name, "My Pool");
-    assert_eq!(config.tagline, "Solo Mining Pool");
+    assert_eq!(config.shown.brand_name, "My Pool");
+    assert_eq!(config.shown.tagline, "Solo Mining Pool");
     assert_eq!(config.stratum_tls_listen.unwrap().port(), 4333);
     assert_eq!(config.rpc_url, "http://127.0.0.1:8332");
     assert_eq!(config.job_inputs.brand_tag, "/mypool-goPool/");

@@ -9,10 +9,9 @@ use crate::history::{
     HistoryKeeper, MinuteBest, MinuteSample, POOL_KEY, SAMPLE_INTERVAL, ShortHistory, ShortSample,
     WorkerMinute,
 };
+use crate::identity::{NameHash, worker_hash_hex};
 use crate::ledger::Ledger;
-use crate::ledger::roster::NameHash;
 use crate::saved_workers::SavedWorkers;
-use crate::store::worker_hash;
 
 const MINUTE: u64 = 60;
 /// Shares of a minute are reported up to a second after it.
@@ -61,7 +60,7 @@ impl Minutes {
             return;
         }
         for (name, _) in workers {
-            self.hashes.entry(Arc::clone(name)).or_insert_with(|| worker_hash(name));
+            self.hashes.entry(Arc::clone(name)).or_insert_with(|| worker_hash_hex(name));
         }
         let shares = workers.iter().map(|(name, best)| (&*self.hashes[name], *best));
         for (hash, difficulty) in self.saved.note(shares) {

@@ -1,6 +1,7 @@
 //! The loop: one thread owns the pool's state; one match, each arm one call. Only here a ring
 //! closes: node → control → shards → control → node.
 
+mod banned;
 mod feed_status;
 mod gate;
 mod minutes;
@@ -30,6 +31,7 @@ use crate::blocks::{Blocks, Tips};
 use crate::clock::unix_now;
 use crate::command::Command;
 use crate::config::Config;
+use crate::join;
 use crate::ledger::rejects::is_error;
 use crate::ledger::{Ledger, RosterReader};
 use crate::log::LevelControl;
@@ -497,12 +499,9 @@ impl Control {
             profiles.finish();
         }
         for (id, shard) in self.shards.into_iter().enumerate() {
-            let join = thread::spawn(move || shard.handle.join());
-            while !join.is_finished() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
-            }
-            if join.is_finished()
-                && let Ok(Err(error)) = join.join()
+            let ended = thread::spawn(move || shard.handle.join());
+            if join::ends_by(&ended, deadline)
+                && let Ok(Err(error)) = ended.join()
             {
                 error!(component = "control", shard = id, error, "shard failed");
             }

@@ -1,5 +1,6 @@
 //! What the pool looks like, for those who look: made of what control owns.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Control;
@@ -8,7 +9,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;
-use crate::snapshot::{BlockFigures, Brand, ParkedFigures, Snapshot, SourceFigures};
+use crate::snapshot::{BlockFigures, ParkedFigures, Snapshot, SourceFigures};
 use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
 
 impl Control {
@@ -111,44 +112,12 @@ impl Control {
 /// What there is to show before anything has happened.
 pub fn first_snapshot(config: &Config) -> Snapshot {
     Snapshot {
-        built_at: std::time::SystemTime::now(),
-        uptime: Duration::ZERO,
-        version: crate::build::VERSION,
         network: config.network.name(),
-        brand: Brand { name: config.brand_name.clone(), tagline: config.tagline.clone() },
-        stratum_listeners: Vec::new(),
+        shown: Arc::clone(&config.shown),
         pool_fee_percent: config.job_inputs.payout.fee_percent,
         pool_tag: config.job_inputs.brand_tag.clone(),
         fiat_currency: config.fiat_currency.clone(),
-        rpc: Default::default(),
-        node: Default::default(),
-        peer_cleaning: config.peer_cleaning,
-        feed: Default::default(),
-        work_source: Default::default(),
-        job: None,
-        shares: Default::default(),
-        connections: Default::default(),
-        shards: Vec::new(),
-        workers: Vec::new(),
-        workers_connected: 0,
-        recent_work: Vec::new(),
-        banned: Vec::new(),
-        miner_types: Vec::new(),
-        best_shares: Vec::new(),
-        blocks: Vec::new(),
-        blocks_accepted: 0,
-        blocks_errored: 0,
-        blocks_pending: 0,
-        block_submits: Default::default(),
-        parked: Default::default(),
-        store: Default::default(),
-        backup: Default::default(),
-        recent_hashrate: Default::default(),
-        error_events: Vec::new(),
-        disconnects: Vec::new(),
-        disconnects_count: 0,
-        snapshot_times: Default::default(),
-        process: Default::default(),
+        ..Snapshot::blank(SystemTime::now(), config.peer_cleaning)
     }
 }
 

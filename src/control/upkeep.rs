@@ -1,16 +1,16 @@
 //! What must be done again and again while the pool runs, and once more when it stops: bans that
 //! have ended, best difficulties, best shares, codes, and the history.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tracing::{debug, info};
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
 
+use super::banned::Banned;
 use super::minutes::Minutes;
 use crate::codes::Codes;
 use crate::ledger::roster::Roster;
@@ -25,13 +25,12 @@ const CODES_INTERVAL: u64 = 60;
 const CLEANING_INTERVAL: u64 = 3600;
 /// Bytes of blocks that were settled are kept for thirty days.
 const SETTLED_KEPT: u64 = 30 * 24 * 3600;
-/// Banned workers that pages list.
-const BANNED_LISTED: usize = 25;
 
 /// What is kept beside the ledger, and when it was last looked at.
 pub(super) struct Upkeep {
     store: StoreHandle,
     bans: Arc<Bans>,
+    banned: Banned,
     ended_bans: EndedBans,
     saved: SavedWorkers,
     codes: Arc<Mutex<Codes>>,
@@ -59,6 +58,7 @@ impl Upkeep {
         Self {
             minutes: Minutes::new(history, saved.clone(), now_unix),
             store,
+            banned: Banned::new(Arc::clone(&bans)),
             bans,
             ended_bans,
             saved,
@@ -121,36 +121,9 @@ impl Upkeep {
         self.bans.check(worker, remote.ip().into(), now_unix).is_some()
     }
 
-    /// Who is banned, once for each name however many addresses it is banned at: those in force
-    /// first, of them those who are connected by their newest share.
-    pub(super) fn banned(&self, roster: &Roster, now_unix: u64) -> Vec<BannedFigures> {
-        let mut by_name: HashMap<Arc<str>, Arc<Ban>> = HashMap::new();
-        let end = |ban: &Ban| if ban.until_unix == 0 { u64::MAX } else { ban.until_unix };
-        for ban in self.bans.list() {
-            let is_shown = ban.is_in_force(now_unix) || self.ended_bans == EndedBans::Keep;
-            let known = by_name.get(&ban.worker);
-            if is_shown && known.is_none_or(|known| end(known) < end(&ban)) {
-                by_name.insert(Arc::clone(&ban.worker), ban);
-            }
-        }
-        let place = |ban: &Ban| {
-            let share_at = roster.last_share_at(&ban.worker);
-            (!ban.is_in_force(now_unix), std::cmp::Reverse(share_at), Arc::clone(&ban.worker))
-        };
-        let mut banned: Vec<_> = by_name.into_values().map(|ban| (place(&ban), ban)).collect();
-        if banned.len() > BANNED_LISTED {
-            banned.select_nth_unstable_by(BANNED_LISTED, |a, b| a.0.cmp(&b.0));
-            banned.truncate(BANNED_LISTED);
-        }
-        banned.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let figures = |(_, ban): (_, Arc<Ban>)| BannedFigures {
-            worker: Arc::clone(&ban.worker),
-            until: (ban.until_unix > 0).then(|| UNIX_EPOCH + Duration::from_secs(ban.until_unix)),
-            reason: Arc::clone(&ban.reason),
-            is_in_force: ban.is_in_force(now_unix),
-            is_automatic: ban.source.is_some(),
-        };
-        banned.into_iter().map(figures).collect()
+    /// Who is banned, for the pages.
+    pub(super) fn banned(&mut self, roster: &Roster, now_unix: u64) -> Vec<BannedFigures> {
+        self.banned.listed(roster, self.ended_bans, now_unix)
     }
 
     /// Bans everywhere, from now on and for those who are connected when they authorize again.
@@ -268,6 +241,8 @@ mod tests {
         let restored = after(|upkeep, bans| {
             upkeep.ban("w.1", NOW + 60, "admin ban");
             assert!(bans.check("w.1", source, NOW).is_some());
+            let remote = "10.0.0.7:4000".parse().unwrap();
+            assert!(upkeep.is_banned("w.1", remote, NOW) && !upkeep.is_banned("x", remote, NOW));
             upkeep.ban("w.2", NOW + 60, "admin ban");
             upkeep.ban("W.2", NOW + 60, "admin ban");
             upkeep.lift_ban("w.2");
@@ -291,34 +266,6 @@ mod tests {
             assert_eq!(bans.list().len(), 1);
         });
         assert_eq!(restored.bans.len(), 1);
-    }
-
-    #[test]
-    fn banned_workers_are_listed_once_and_those_in_force_first() {
-        after(|upkeep, bans| {
-            let roster = Roster::default();
-            let source = |address: &str| Some(address.parse().unwrap());
-            bans.insert(Ban::new("b", NOW + 60, "short", source("10.0.0.7")));
-            bans.insert(Ban::new("b", NOW + 90, "longer", source("10.0.0.8")));
-            bans.insert(Ban::new("a", NOW - 1, "over", source("10.0.0.7")));
-            bans.insert(Ban::new("c", 0, "for ever", None));
-            let listed = upkeep.banned(&roster, NOW);
-            let names: Vec<&str> = listed.iter().map(|banned| &*banned.worker).collect();
-            assert_eq!(names, ["b", "c"]);
-            assert_eq!((&*listed[0].reason, listed[0].is_automatic), ("longer", true));
-            assert_eq!((listed[1].until, listed[1].is_automatic), (None, false));
-            upkeep.ended_bans = EndedBans::Keep;
-            let listed = upkeep.banned(&roster, NOW);
-            assert_eq!((&*listed[2].worker, listed[2].is_in_force), ("a", false));
-            for number in 0..100 {
-                bans.insert(Ban::new(&format!("w{number}"), 0, "", None));
-            }
-            let listed = upkeep.banned(&roster, NOW);
-            assert_eq!(listed.len(), BANNED_LISTED);
-            assert!(listed.iter().all(|banned| banned.is_in_force));
-            let remote = "10.0.0.7:4000".parse().unwrap();
-            assert!(upkeep.is_banned("w1", remote, NOW) && !upkeep.is_banned("x", remote, NOW));
-        });
     }
 
     #[test]

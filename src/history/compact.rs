@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::encoding::{Q8, bitset, si16_value};
+use super::encoding::{Q8, bit, bitset, si16_value};
 use super::series::{Resolution, SLOTS, Series, Slot, first_of_window};
 
 /// The keys are those of the wire; §10.4 calls them by one letter.
@@ -79,6 +79,17 @@ impl CompactSeries {
     }
 
     /// Whether any bucket is known.
+    /// What is known: the bucket's number, its hashrate and its best share, oldest first.
+    pub fn points(&self) -> impl Iterator<Item = (u32, f64, f64)> {
+        let value = |min: f64, max: f64, step: u8| min + f64::from(step) / 255.0 * (max - min);
+        let known = (0..self.count).filter(|bucket| bit(&self.present, *bucket as usize));
+        known.map(move |bucket| {
+            let place = bucket as usize;
+            let hashrate = value(self.hashrate_min, self.hashrate_max, self.hashrate_steps[place]);
+            (bucket, hashrate, value(self.best_min, self.best_max, self.best_steps[place]))
+        })
+    }
+
     pub fn is_known(&self) -> bool {
         self.uptime_percent.is_some()
     }

@@ -21,7 +21,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::sampler::{Codes, MinuteRecord};
-use super::snapshot_file::{set_aside, sync_folder};
+use super::snapshot_file::set_aside;
+use crate::whole_file;
 
 const MAGIC: &[u8; 8] = b"GPSWPJ01";
 const RECORD_HEADER_BYTES: usize = 8;
@@ -168,7 +169,7 @@ impl Journal {
             .open(&self.path)?;
         file.write_all_at(MAGIC, 0)?;
         file.sync_all()?;
-        sync_folder(self.path.parent().unwrap_or(Path::new(".")))?;
+        whole_file::sync_folder_of(&self.path)?;
         self.size = MAGIC.len() as u64;
         self.file = Some(file);
         Ok(())
@@ -323,8 +324,9 @@ mod tests {
         let path = journal_path(&folder);
         fs::write(&path, "something else").unwrap();
         let (mut journal, read) = Journal::open(&path);
-        let (_, aside) = read.bad.unwrap();
-        assert_eq!(fs::read_to_string(aside.unwrap()).unwrap(), "something else");
+        let (_, aside) = read.bad.expect("it is seen to be no journal");
+        let aside = aside.expect("it can be renamed");
+        assert_eq!(fs::read_to_string(aside).unwrap(), "something else");
         journal.append(&record(NOW, 1)).unwrap();
         assert_eq!(Journal::open(&path).1.records.len(), 1);
     }

@@ -5,12 +5,13 @@
 //! the same layout with other magic; its slots and last buckets are half hours since 1970.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::series::{Resolution, SLOTS, Slot};
 use super::series_set::SeriesSet;
+use crate::whole_file;
 
 const VERSION: u16 = 2;
 /// The version before had no end marker.
@@ -182,13 +183,9 @@ pub fn read(state_folder: &Path, resolution: Resolution) -> Result<Snapshot, Sna
 
 /// Writes the file of a resolution; it is on the disk, under its name, when this returns.
 pub fn write(state_folder: &Path, resolution: Resolution, bytes: &[u8]) -> io::Result<()> {
-    crate::whole_file::replace(&state_folder.join(resolution.file_name()), bytes, 0o644)?;
-    sync_folder(state_folder)
-}
-
-/// Makes sure that a file's name is on the disk, as its content is.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let path = state_folder.join(resolution.file_name());
+    whole_file::replace(&path, bytes, 0o644)?;
+    whole_file::sync_folder_of(&path)
 }
 
 /// Renames a file that cannot be read, so that the next one does not take its place: to `.bad`,

@@ -8,30 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gopool_shards::tally::{Accuracy, Look, WorkerSums};
-use gopool_shards::work::address::wallet_of;
-use sha2::{Digest, Sha256};
 
+use crate::identity::wallet_hash;
+pub use crate::identity::{NameHash, worker_hash};
 use crate::snapshot::WorkerView;
 
 /// Workers that are not connected any more and still known; the oldest go first.
 const AWAY_WORKERS_MAX: usize = 1000;
-
-/// A SHA-256, as workers and wallets are looked up by (§2.1, §2.2).
-pub type NameHash = [u8; 32];
-
-/// Of a trimmed worker name.
-pub fn worker_hash(name: &str) -> NameHash {
-    Sha256::digest(name.trim().as_bytes()).into()
-}
-
-/// Of the wallet that a worker name begins with. BIP-0173 addresses may be written in either case
-/// (FIX-6).
-pub fn wallet_hash(name: &str) -> NameHash {
-    let wallet = wallet_of(name);
-    let lower = wallet.to_ascii_lowercase();
-    let is_segwit = ["bc1", "tb1", "bcrt1"].iter().any(|prefix| lower.starts_with(prefix));
-    Sha256::digest(if is_segwit { lower.as_bytes() } else { wallet.as_bytes() }).into()
-}
 
 /// The first bytes of a hash: enough to leave nearly everyone out, and small.
 fn key(hash: &NameHash) -> u64 {
@@ -365,20 +348,5 @@ pub(super) mod tests {
         assert!(idle.look.is_none());
         assert_eq!((idle.hashrate(FADING), idle.accuracy()), (0.0, Accuracy::Warming));
         assert!(size_of::<Connection>() <= 96, "{}", size_of::<Connection>());
-    }
-
-    #[test]
-    fn hashes_are_those_of_the_specification() {
-        let hex = const_hex::encode;
-        assert_eq!(
-            hex(worker_hash(" TestWorker ")),
-            "3410a25568245de5872b2d2dc623a4e8a6e8b738418f550aedccbb65619cd8cc"
-        );
-        assert_eq!(
-            hex(wallet_hash("bc1qexample.worker1")),
-            "d00e513db104e31406e7abce09a028f8725955d4edbca93bae87aae75f0330bd"
-        );
-        assert_eq!(wallet_hash("BC1QEXAMPLE.x"), wallet_hash("bc1qexample"));
-        assert_ne!(wallet_hash("1Boat.x"), wallet_hash("1boat"), "base58 is not");
     }
 }

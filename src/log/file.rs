@@ -191,10 +191,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::os::unix::fs::PermissionsExt;
 
+    #[track_caller]
     fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
+        text.parse().expect("a time")
     }
 
+    #[track_caller]
     fn names(folder: &Path) -> BTreeSet<String> {
         let entries = fs::read_dir(folder).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -349,7 +351,7 @@ mod tests {
         assert!(file.write(now, b"a\n").is_err());
         fs::remove_file(&parent).unwrap();
         assert!(file.write(now, b"b\n").is_err(), "not yet");
-        file.failed.as_mut().unwrap().0 -= OPEN_RETRY;
+        file.failed.as_mut().expect("when it failed is known").0 -= OPEN_RETRY;
         file.write(now, b"c\n").unwrap();
         assert_eq!(fs::read_to_string(parent.join("pool-2026-03-02.log")).unwrap(), "c\n");
     }

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use super::exchange::NodeError;
 use super::rpc::Rpc;
+use crate::identity::is_hash_hex;
 use crate::snapshot::{ChainFigures, NodeFigures, PeerFigures, PingFigures, ReachFigures};
 
 /// From the end of one round to the next.
@@ -107,8 +108,7 @@ fn read<T: DeserializeOwned>(answer: Value) -> Option<T> {
 /// 64 hex digits in lower case.
 fn block_hash(answer: &Value) -> Option<String> {
     let text = answer.as_str()?;
-    let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hash.then(|| text.to_ascii_lowercase())
+    is_hash_hex(text).then(|| text.to_ascii_lowercase())
 }
 
 #[derive(Deserialize)]

@@ -2,10 +2,17 @@
 
 use super::http::{Body, fingerprint};
 
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// Path, type and content.
-const FILES: [(&str, &str, &[u8]); 6] = [
-    ("/static/app.css", "text/css; charset=utf-8", include_bytes!("../../web/app.css")),
-    ("/static/app.js", "text/javascript; charset=utf-8", include_bytes!("../../web/app.js")),
+const FILES: [(&str, &str, &[u8]); 10] = [
+    ("/static/app.css", CSS, include_bytes!("../../web/app.css")),
+    ("/static/theme.js", SCRIPT, include_bytes!("../../web/theme.js")),
+    ("/static/app.js", SCRIPT, include_bytes!("../../web/app.js")),
+    ("/static/chart.js", SCRIPT, include_bytes!("../../web/chart.js")),
+    ("/static/uplot.js", SCRIPT, include_bytes!("../../web/vendor/uplot.js")),
+    ("/static/uplot.css", CSS, include_bytes!("../../web/vendor/uplot.css")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("../../web/favicon.svg")),
     ("/favicon.png", "image/png", include_bytes!("../../web/favicon.png")),
     // Asked for by habit; browsers go by the type, not by the name.
@@ -43,6 +50,12 @@ impl Assets {
             fingerprint: fingerprint(bytes),
         });
         Self(assets.collect())
+    }
+
+    /// Where a file of `/static/` is, such as `app.css`.
+    pub fn url(&self, name: &str) -> String {
+        let path = format!("/static/{name}");
+        self.find(&path).expect("an embedded file").url()
     }
 
     pub fn find(&self, path: &str) -> Option<&Asset> {

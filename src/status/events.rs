@@ -38,7 +38,7 @@ const RETRY: &str = "retry: 3000\n\n";
 
 /// The headline figures.
 #[derive(Debug, PartialEq, Serialize)]
-struct Figures {
+pub struct Figures {
     updated_at: String,
     pool_hashrate: f64,
     shares_per_minute: f64,
@@ -56,7 +56,7 @@ struct Figures {
 }
 
 impl Figures {
-    fn new(snapshot: &Snapshot) -> Self {
+    pub fn new(snapshot: &Snapshot) -> Self {
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         Self {
             updated_at: format::rfc3339(snapshot.built_at),

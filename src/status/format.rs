@@ -153,6 +153,111 @@ pub fn ago(then: SystemTime, now: SystemTime) -> String {
     }
 }
 
+/// How long until `then`, as seen at `now`: `in 12 s`, `in 3 d`; what has passed is now.
+pub fn ahead(then: SystemTime, now: SystemTime) -> String {
+    match ago(now, then).strip_suffix(" ago") {
+        Some(text) => format!("in {text}"),
+        None => "now".to_owned(),
+    }
+}
+
+/// Up to three of the largest units that are not zero: `1h 4m 9s`.
+pub fn interval(duration: Duration) -> String {
+    let (days, hours, minutes, seconds) = split(duration.as_secs());
+    let parts = [(days, 'd'), (hours, 'h'), (minutes, 'm'), (seconds, 's')];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).take(3);
+    let parts: Vec<String> = parts.map(|(count, unit)| format!("{count}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// How long a chart is: `1d 4h`, `4h 5m`, `5m` or `6s`.
+pub fn span(duration: Duration) -> String {
+    let (days, hours, minutes, seconds) = split(duration.as_secs());
+    let two = |a: u64, unit: char, b: u64, of_b: char| match b {
+        0 => format!("{a}{unit}"),
+        b => format!("{a}{unit} {b}{of_b}"),
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m"),
+        (0, _, _) => two(hours, 'h', minutes, 'm'),
+        _ => two(days, 'd', hours, 'h'),
+    }
+}
+
+/// A chance from 0 to 1: `1 in 1,024`, `1 in 3.2 million`.
+pub fn odds(chance: f64) -> String {
+    if !is_positive(chance) {
+        return "1 in ∞".to_owned();
+    }
+    let ratio = 1.0 / chance;
+    let scales = [(1e12, "trillion"), (1e9, "billion"), (1e6, "million")];
+    match scales.iter().find(|(scale, _)| ratio >= *scale) {
+        Some((scale, word)) => {
+            let scaled = ratio / scale;
+            let decimals = if scaled >= 100.0 {
+                0
+            } else if scaled >= 10.0 {
+                1
+            } else {
+                2
+            };
+            format!("1 in {} {word}", without_zeros(format!("{scaled:.decimals$}")))
+        }
+        None => format!("1 in {}", integer((ratio.round() as u64).max(1))),
+    }
+}
+
+fn without_zeros(text: String) -> String {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// For the axis of a chart: `1.2 TH/s`, `250 GH/s`.
+pub fn hashrate_short(hashes_per_second: f64) -> String {
+    let text = hashrate(hashes_per_second);
+    match text.split_once(' ') {
+        Some((number, unit)) => format!("{} {unit}", shortened(number)),
+        None => text,
+    }
+}
+
+/// Three digits are enough on an axis.
+fn shortened(number: &str) -> String {
+    let value: f64 = number.parse().unwrap_or_default();
+    let decimals = if value >= 100.0 { 0 } else { 1 };
+    without_zeros(format!("{value:.decimals$}"))
+}
+
+/// For the axis of a chart: `512`, `1.50K`, `250M`.
+pub fn difficulty_short(value: f64) -> String {
+    const UNITS: [(f64, &str); 6] =
+        [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")];
+    if value < 1000.0 {
+        return difficulty(value);
+    }
+    let (scale, unit) = UNITS.iter().find(|(scale, _)| value >= *scale).unwrap_or(&(1e3, "K"));
+    let scaled = value / scale;
+    let decimals = if scaled < 10.0 {
+        2
+    } else if scaled < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{scaled:.decimals$}{unit}")
+}
+
+/// All of a difficulty: eight decimals, without zeros at the end.
+pub fn difficulty_exact(value: f64) -> String {
+    match value {
+        value if value < 1.0 => difficulty(value),
+        value => without_zeros(format!("{value:.8}")),
+    }
+}
+
 /// `2026-01-31T19:55:02Z`: every time in JSON.
 pub fn rfc3339(time: SystemTime) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

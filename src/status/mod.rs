@@ -20,7 +20,7 @@ mod json;
 mod limits;
 mod listener;
 mod metrics;
-mod page;
+mod pages;
 mod redirect;
 mod routes;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::health::Health;
 use super::http::{Answer, Body, Method, Quality, Request, Response, Status, host_name, quality};
 use super::json::{self, Endpoint};
 use super::limits::Class;
+use super::pages::Page;
 use super::site::{Document, Rendered, Site};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -35,8 +36,7 @@ struct Route {
     answer: fn(&Site, &Request) -> Response,
 }
 
-const ROUTES: [Route; 11] = [
-    Route { path: "/", answer: overview },
+const ROUTES: [Route; 10] = [
     Route { path: "/api/overview", answer: |site, _| fixed(site, Endpoint::Overview) },
     Route { path: "/api/pool-page", answer: |site, _| fixed(site, Endpoint::PoolPage) },
     Route { path: "/api/node", answer: |site, _| fixed(site, Endpoint::Node) },
@@ -49,7 +49,7 @@ const ROUTES: [Route; 11] = [
     Route { path: "/readyz", answer: ready },
 ];
 
-/// Every path that has an answer of its own.
+/// Every path that has an answer of its own for programs.
 #[cfg(test)]
 pub fn paths() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().map(|route| route.path)
@@ -100,13 +100,14 @@ fn route(site: &Site, request: &Request) -> Answer {
 fn public(site: &Site, request: &Request) -> Response {
     let has_json = site.has_json || !request.path.starts_with("/api/");
     let route = ROUTES.iter().find(|route| route.path == request.path && has_json);
-    match (route, site.assets.find(&request.path)) {
-        (None, None) => not_found(site, request),
+    match (route, Page::of_path(&request.path), site.assets.find(&request.path)) {
+        (None, None, None) => not_found(site, request),
         _ if !matches!(request.method, Method::Get | Method::Head) => {
             Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD")
         }
-        (Some(route), _) => (route.answer)(site, request),
-        (None, Some(asset)) => {
+        (Some(route), ..) => (route.answer)(site, request),
+        (None, Some(one), _) => page(site, request, one),
+        (None, None, Some(asset)) => {
             let is_pinned = request.query == asset.version();
             Response::new(Status::Ok, asset.content_type, asset.body.clone())
                 .with("Cache-Control", if is_pinned { ASSET_FRESHNESS } else { REVALIDATE })
@@ -125,15 +126,17 @@ fn events(site: &Site, request: &Request) -> Answer {
     Answer::Stream(head, Box::new(listener))
 }
 
-fn overview(site: &Site, request: &Request) -> Response {
+fn page(site: &Site, request: &Request, page: Page) -> Response {
     let newest = site.newest();
     let host = request.header("host").and_then(host_name).unwrap_or("localhost");
-    let Some(document) = newest.overview(&site.pages(), host) else {
+    let Some(document) = newest.page(&site.pages(), page, host) else {
         return error_page(site, Status::InternalError, &request.path);
     };
-    let status = match Health::of(&newest.snapshot) {
-        Health::Good | Health::Starting => Status::Ok,
-        Health::Degraded(_) => Status::Unavailable,
+    let is_down = matches!(Health::of(&newest.snapshot), Health::Degraded(_));
+    let status = match page {
+        // Monitors look here.
+        Page::Overview if is_down => Status::Unavailable,
+        _ => Status::Ok,
     };
     let response = respond(status, HTML, document)
         .with("Cache-Control", PAGE_FRESHNESS)

@@ -12,6 +12,7 @@ use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::{Histogram, HistogramSnapshot};
 use crate::rings::latency::LatencyStatistics;
+use crate::shown::Shown;
 use crate::snapshot::*;
 use crate::store::{BestShareRow, BlockState, StoreFigures};
 use gopool_shards::link::Stages;
@@ -36,49 +37,24 @@ fn times(microseconds: &[(u64, u32)]) -> Times {
 }
 
 pub fn empty() -> Snapshot {
+    let peer_cleaning = PeerCleaning {
+        is_enabled: true,
+        ping_max: Some(Duration::from_millis(150)),
+        peers_min: 20,
+    };
     Snapshot {
-        built_at: now(),
         uptime: Duration::from_secs(3),
         version: "0.1.0",
         network: "regtest",
-        brand: Brand { name: "Solo Pool".to_owned(), tagline: String::new() },
-        stratum_listeners: Vec::new(),
+        shown: Arc::new(Shown {
+            target_shares_per_min: 15.0,
+            has_json: true,
+            ..Default::default()
+        }),
         pool_fee_percent: 2.0,
         pool_tag: "/goPool/".to_owned(),
         fiat_currency: "usd".to_owned(),
-        node: Arc::default(),
-        peer_cleaning: PeerCleaning {
-            is_enabled: true,
-            ping_max: Some(Duration::from_millis(150)),
-            peers_min: 20,
-        },
-        rpc: RpcFigures::default(),
-        feed: FeedFigures::default(),
-        work_source: SourceFigures::default(),
-        job: None,
-        shares: ShareFigures::default(),
-        connections: ConnectionFigures::default(),
-        shards: Vec::new(),
-        workers: Vec::new(),
-        workers_connected: 0,
-        recent_work: Vec::new(),
-        banned: Vec::new(),
-        miner_types: Vec::new(),
-        best_shares: Vec::new(),
-        blocks: Vec::new(),
-        blocks_accepted: 0,
-        blocks_errored: 0,
-        blocks_pending: 0,
-        block_submits: Default::default(),
-        parked: ParkedFigures::default(),
-        store: StoreFigures::default(),
-        backup: BackupFigures::default(),
-        recent_hashrate: RecentHashrate::default(),
-        error_events: Vec::new(),
-        disconnects: Vec::new(),
-        disconnects_count: 0,
-        snapshot_times: Default::default(),
-        process: ProcessFigures::default(),
+        ..Snapshot::blank(now(), peer_cleaning)
     }
 }
 
@@ -88,7 +64,7 @@ pub fn busy() -> Snapshot {
     let mut snapshot = empty();
     snapshot.uptime = Duration::from_secs(273_906);
     snapshot.network = "mainnet";
-    snapshot.brand.tagline = "Your own block, or nothing".to_owned();
+    Arc::make_mut(&mut snapshot.shown).tagline = "Your own block, or nothing".to_owned();
     let listener = |address: &str, tls| StratumListener { address: address.into(), tls };
     snapshot.stratum_listeners =
         vec![listener("0.0.0.0:3333", false), listener("pool.example:3334", true)];

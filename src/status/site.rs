@@ -14,10 +14,11 @@ use super::assets::Assets;
 use super::events::Events;
 use super::exposition::Format;
 use super::http::{Body, fingerprint};
+use super::json::PoolHashrate;
 use super::json::{self, Endpoint, blocks};
 use super::limits::Limiter;
 use super::metrics;
-use super::page::{self, Pages};
+use super::pages::{Facts, Frame, HOST_PLACEHOLDER, Page, Pages};
 use crate::history::HistoryReader;
 use crate::snapshot::{Snapshot, SnapshotCell};
 
@@ -136,10 +137,19 @@ pub struct Rendered {
     blocks_of_limit: RefCell<BTreeMap<usize, Document>>,
     text: OnceCell<Document>,
     open_metrics: OnceCell<Document>,
+    frame: OnceCell<Frame>,
+    /// With its history.
+    hashrate: OnceCell<PoolHashrate>,
+    pages: [PageCell; Page::ALL.len()],
+}
+
+/// A page of one snapshot.
+#[derive(Default)]
+struct PageCell {
     /// With a placeholder for the pool's host name, which only a request can tell.
-    overview: OnceCell<Option<String>>,
+    text: OnceCell<Option<String>>,
     /// Finished for the host asked for last: nearly always the only one.
-    overview_of_host: RefCell<Option<(String, Document)>>,
+    of_host: RefCell<Option<(String, Document)>>,
 }
 
 impl Rendered {
@@ -153,8 +163,9 @@ impl Rendered {
             blocks_of_limit: RefCell::default(),
             text: OnceCell::new(),
             open_metrics: OnceCell::new(),
-            overview: OnceCell::new(),
-            overview_of_host: RefCell::new(None),
+            frame: OnceCell::new(),
+            hashrate: OnceCell::new(),
+            pages: Default::default(),
         }
     }
 
@@ -191,22 +202,34 @@ impl Rendered {
         document.get_or_init(|| metrics::render(&self.server, format).into()).clone()
     }
 
-    /// The overview as seen by a browser that calls the pool `host`; none as for `json`.
-    pub fn overview(&self, pages: &Pages, host: &str) -> Option<Document> {
-        let template =
-            self.overview.get_or_init(|| match pages.overview(&self.snapshot, &self.server) {
+    /// What all pages have around them.
+    pub fn frame(&self) -> &Frame {
+        self.frame.get_or_init(|| Frame::new(&self.snapshot))
+    }
+
+    /// A page as seen by a browser that calls the pool `host`; none as for `json`.
+    pub fn page(&self, pages: &Pages, page: Page, host: &str) -> Option<Document> {
+        let cell = &self.pages[page as usize];
+        let text = cell.text.get_or_init(|| {
+            let hashrate = self.hashrate.get_or_init(|| {
+                PoolHashrate::new(&self.snapshot).with_history(&self.snapshot, &self.history)
+            });
+            let (snapshot, server) = (&*self.snapshot, &self.server);
+            let facts = Facts { snapshot, frame: self.frame(), server, hashrate };
+            match pages.public(page, &facts) {
                 Ok(text) => Some(text),
                 Err(error) => {
-                    error!(component = "status", path = "/", %error, "page not rendered");
+                    error!(component = "status", path = page.path(), ?error, "page not rendered");
                     None
                 }
-            });
-        let template = template.as_ref()?;
-        let mut last = self.overview_of_host.borrow_mut();
+            }
+        });
+        let text = text.as_ref()?;
+        let mut last = cell.of_host.borrow_mut();
         match &*last {
             Some((this, document)) if this == host => Some(document.clone()),
             _ => {
-                let document = Document::from(template.replace(page::HOST_PLACEHOLDER, host));
+                let document = Document::from(text.replace(HOST_PLACEHOLDER, host));
                 Some(last.insert((host.to_owned(), document)).1.clone())
             }
         }
@@ -238,8 +261,8 @@ mod tests {
         }
         assert_eq!(bytes(first.blocks(10).unwrap()), bytes(first.blocks(100).unwrap()));
         assert_eq!(
-            bytes(first.overview(&site.pages(), "a").unwrap()),
-            bytes(first.overview(&site.pages(), "a").unwrap())
+            bytes(first.page(&site.pages(), Page::Overview, "a").unwrap()),
+            bytes(first.page(&site.pages(), Page::Overview, "a").unwrap())
         );
         cell.store(sample::busy());
         assert!(!Rc::ptr_eq(&first, &site.newest()));

@@ -250,7 +250,7 @@ fn an_operators_pages_are_taken_when_told_and_broken_ones_are_not() {
     let server = Server::start();
     await_page(&server, "<html");
     let page = server.folder.path().join("overview.html");
-    std::fs::write(&page, "ours: {{ network }}").unwrap();
+    std::fs::write(&page, "ours: {{ frame.network }}").unwrap();
     assert!(server.talk(GET).contains("<html"), "not before anybody has said so");
     server.switch.reload();
     await_page(&server, "ours: mainnet");

@@ -6,8 +6,8 @@ use rusqlite::{Transaction, params};
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
 };
-use super::worker_hash;
 use crate::clock;
+use crate::identity::worker_hash_hex;
 
 /// What becomes of a block, step by step. None of these is ever dropped.
 #[derive(Clone, Debug)]
@@ -225,7 +225,7 @@ fn save_ban(transaction: &Transaction<'_>, ban: &BanRow) -> rusqlite::Result<()>
         "INSERT INTO bans (worker, worker_hash, until_unix, reason, updated_at_unix)
          VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (worker) DO UPDATE SET until_unix = ?3, reason = ?4, updated_at_unix = ?5",
-        params![worker, worker_hash(worker), signed(*until), reason, unix_now()],
+        params![worker, worker_hash_hex(worker), signed(*until), reason, unix_now()],
     )?;
     match source {
         Some(source) => transaction.execute(

@@ -19,10 +19,8 @@ mod salvage;
 mod saved_workers;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
-
-use sha2::{Digest, Sha256};
 
 pub use figures::StoreFigures;
 pub use handle::{EditError, StoreHandle};
@@ -36,15 +34,10 @@ pub use rows::{
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;
 
+#[cfg(test)]
+pub use crate::identity::worker_hash_hex as worker_hash;
+
 /// What is wrong with a file that should be a database, if anything is.
 pub fn damage_of(path: &std::path::Path) -> rusqlite::Result<Option<String>> {
     connection::damage(&connection::open_to_read(path)?)
-}
-
-/// SHA-256 of a trimmed worker name, in hex; empty for an empty name (`state-and-services.md` §2.1).
-pub fn worker_hash(worker: &str) -> String {
-    match worker.trim() {
-        "" => String::new(),
-        name => const_hex::encode(Sha256::digest(name.as_bytes())),
-    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Transaction, params};
 
 use super::rows::SavedWorkerRow;
+use crate::identity::{is_hash_hex, worker_hash_hex};
 use crate::privacy;
 
 /// Of a file that this version has brought up to date. The reference leaves it at 0 and ignores it.
@@ -84,7 +85,8 @@ fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::R
         .exists([table, column])
 }
 
-/// Blocks that the reference has written, and those of our own versions before `block_life`.
+/// Blocks that the reference has written, and those of our own versions before `block_life`. Nobody
+/// after this looks for `dummyhash`, a test's record.
 fn adopt_blocks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "INSERT OR IGNORE INTO block_life
@@ -116,15 +118,15 @@ impl StoredWorker {
         if user_id.is_empty() {
             return None;
         }
-        let worker_hash = if is_hash(stored_hash) {
+        let worker_hash = if is_hash_hex(stored_hash) {
             stored_hash.to_ascii_lowercase()
         } else if name.is_empty() {
             return None;
-        } else if is_hash(name) {
+        } else if is_hash_hex(name) {
             // The current format, whose other column has been lost.
             name.to_ascii_lowercase()
         } else {
-            super::worker_hash(name)
+            worker_hash_hex(name)
         };
         let display = match self.display.trim() {
             "" => match privacy::worker_name(name) {
@@ -148,10 +150,6 @@ impl StoredWorker {
             && self.worker_hash == normal.worker_hash
             && self.display == normal.display
     }
-}
-
-pub(super) fn is_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Removes raw worker names and merges what then is one worker's (§1.4, step 6). A row that is as

@@ -233,6 +233,7 @@ mod tests {
     }
 
     /// An operator's certificate that ends in so many days.
+    #[track_caller]
     fn of_an_operator(folder: &Path, days: i32) {
         let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -245,6 +246,7 @@ mod tests {
         fs::write(folder.join("tls_key.pem"), key.serialize_pem()).unwrap();
     }
 
+    #[track_caller]
     fn contents(folder: &Path) -> [Vec<u8>; 2] {
         ["tls_cert.pem", "tls_key.pem"].map(|name| fs::read(folder.join(name)).unwrap())
     }

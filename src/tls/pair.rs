@@ -10,7 +10,7 @@
 //! | the key's `.next`, and it fits the certificate   | the key was not moved  | it is moved       |
 
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -133,11 +133,8 @@ impl Files {
 
     /// Names are as durable as contents only after this.
     fn sync_folder(&self) -> Result<(), TlsError> {
-        let folder = self.certificate.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|source| unwritable(folder, source))
+        let folder = self.certificate.parent().unwrap_or(Path::new("."));
+        whole_file::sync_folder_of(&self.certificate).map_err(|source| unwritable(folder, source))
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::limits::WORKER_NAME_BYTES_MAX;
-use crate::work::address::wallet_of;
+use crate::work::address::{one_spelling, wallet_of};
 
 use super::ban::Ban;
 use super::source::Source;
@@ -35,6 +35,8 @@ struct List {
     /// The same keys, in the order in which they make room: automatic ones first, and of each
     /// kind what ends first.
     leaving: BTreeSet<Leaving>,
+    /// How often a ban has come or gone.
+    changes: u64,
 }
 
 /// Where a ban is found: all those of a wallet at a source stand together.
@@ -79,6 +81,7 @@ impl Bans {
         }
         list.leaving.insert(leaving);
         list.bans.insert(key, Arc::clone(&ban));
+        list.changes += 1;
         ban
     }
 
@@ -91,8 +94,8 @@ impl Bans {
             return None;
         }
         let wallet = wallet_of(worker);
-        let folded = folded(&wallet);
-        let at_source = Key { source: Some(source), wallet: folded.into(), name: "".into() };
+        let at_source =
+            Key { source: Some(source), wallet: one_spelling(&wallet).into(), name: "".into() };
         [worker, &wallet, &at_source.wallet]
             .into_iter()
             .filter_map(|name| list.bans.get(&Key::from_anywhere(name)))
@@ -119,6 +122,11 @@ impl Bans {
         self.read().bans.values().cloned().collect()
     }
 
+    /// Another number than before when the list is another one than before; 0 while it is new.
+    pub fn changes(&self) -> u64 {
+        self.read().changes
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, List> {
         self.list.read().expect("no code panics while it holds this")
     }
@@ -138,6 +146,7 @@ impl List {
 
     fn take(&mut self, key: &Key) -> Option<Arc<Ban>> {
         let ban = self.bans.remove(key)?;
+        self.changes += 1;
         self.leaving.remove(&Leaving::of(&ban, key.clone()));
         Some(ban)
     }
@@ -157,7 +166,7 @@ impl List {
 impl Key {
     fn of(ban: &Ban) -> Self {
         let wallet = match ban.source {
-            Some(_) => folded(&wallet_of(&ban.worker)).into(),
+            Some(_) => one_spelling(&wallet_of(&ban.worker)).into(),
             None => "".into(),
         };
         Self { source: ban.source, wallet, name: Arc::clone(&ban.worker) }
@@ -173,13 +182,6 @@ impl Leaving {
         let until_unix = if ban.until_unix == 0 { u64::MAX } else { ban.until_unix };
         Self { is_from_anywhere: key.source.is_none(), until_unix, key }
     }
-}
-
-/// One spelling of a wallet: BIP-0173 addresses may be written in either case, others may not.
-fn folded(wallet: &str) -> String {
-    let lower = wallet.to_ascii_lowercase();
-    let is_segwit = ["bc1", "tb1", "bcrt1"].iter().any(|prefix| lower.starts_with(prefix));
-    if is_segwit { lower } else { wallet.to_owned() }
 }
 
 #[cfg(test)]

@@ -110,6 +110,13 @@ pub fn wallet_of(worker: &str) -> String {
     wallet.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
+/// One spelling of a wallet: BIP-0173 addresses may be written in either case, others may not.
+pub fn one_spelling(wallet: &str) -> String {
+    let lower = wallet.to_ascii_lowercase();
+    let is_segwit = ["bc1", "tb1", "bcrt1"].iter().any(|prefix| lower.starts_with(prefix));
+    if is_segwit { lower } else { wallet.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +226,14 @@ mod tests {
         assert_eq!(wallet_of(" bc1qabc.rig.2 "), "bc1qabc");
         assert_eq!(wallet_of("bc1q-abc_"), "bc1qabc");
         assert_eq!(wallet_of(".rig"), "");
+    }
+    #[test]
+    fn only_segwit_addresses_have_more_than_one_spelling() {
+        for wallet in ["BC1QABC", "bc1qabc", "Bc1Qabc", "tb1qABC", "BCRT1Qabc"] {
+            assert_eq!(one_spelling(wallet), wallet.to_ascii_lowercase());
+        }
+        for wallet in ["1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "BC", ""] {
+            assert_eq!(one_spelling(wallet), wallet);
+        }
     }
 }

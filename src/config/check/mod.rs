@@ -3,9 +3,11 @@
 mod listen;
 mod node;
 mod settings;
+mod shown;
 mod work;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gopool_shards::admission::auto_limits::AcceptKeys;
@@ -41,6 +43,8 @@ pub fn check(
     let zmq = node::zmq(&files.node, problems);
     let work = work::work(files, network, drawn_entropy, problems);
     let settings = settings::settings(files, flags, problems);
+    let blocked = settings.as_ref().map_or(&[][..], |settings| &settings.banned_clients);
+    let shown = shown::shown(files, network, blocked, !flags.no_json, problems);
     let public_url = listen::public_url(&files.server.status_public_url, problems);
     let trusted_proxies = listen::trusted_proxies(&files.server.trusted_proxies, problems);
     let (listeners, work) = (listeners?, work?);
@@ -54,8 +58,7 @@ pub fn check(
         public_url,
         trusted_proxies: trusted_proxies?,
         proxy_protocol: files.server.proxy_protocol.value,
-        brand_name: files.branding.status_brand_name.value.clone(),
-        tagline: files.branding.status_tagline.value.clone(),
+        shown: Arc::new(shown),
         fiat_currency: fiat_currency(files),
         rpc_url: rpc_url?,
         rpc_auth: rpc_auth?,

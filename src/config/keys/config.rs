@@ -31,6 +31,8 @@ section! {
         fiat_currency: Text("usd"), ANY, Live, "currency that bitcoin's price is shown in";
         pool_donation_address: Text(""), ANY, Live, "shown at the foot of the pages; no payout uses it";
         server_location: Text(""), ANY, Live, "where the server stands, in your words";
+        operator_name: Text(""), ANY, Live, "who runs the pool, on the pages about terms and privacy";
+        operator_contact: Text(""), ANY, Live, "how people reach you, there";
     }
 }
 

@@ -8,6 +8,7 @@ use super::super::http::{Answer, Method, Request, Response, Status};
 use super::{Fields, People, SavedList};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, POOL_KEY, Resolution};
+use crate::identity::is_hash_hex;
 use crate::saved_workers::SaveError;
 
 const JSON: &str = "application/json";
@@ -135,9 +136,7 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
     };
     let asked = query.get("hash").to_ascii_lowercase();
     let hashes: Vec<&str> = asked.split(',').map(str::trim).collect();
-    let is_key = |hash: &&str| {
-        *hash == POOL_KEY || hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())
-    };
+    let is_key = |hash: &&str| *hash == POOL_KEY || is_hash_hex(hash);
     if hashes.len() > SERIES_MAX || !hashes.iter().all(is_key) {
         let words = "hash must be 64 hex digits, or pool, or up to 65 of these with commas";
         return refused(Status::BadRequest, words).into();

@@ -116,6 +116,7 @@ fn binary(input: &[u8]) -> Result<Parsed, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
 
     /// The outcome for the whole input, and that no shorter one gives another.
     #[track_caller]
@@ -206,13 +207,7 @@ mod tests {
 
     #[test]
     fn fuzz_no_input_panics() {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
+        let mut chance = Chance::new(1);
         let seeds = [
             b"PROXY TCP4 1.2.3.4 10.0.0.1 4711 80\r\n".to_vec(),
             version_2(0x21, 0x21, &[7; 36]),
@@ -220,11 +215,11 @@ mod tests {
         ];
         for turn in 0..30_000 {
             let mut input = seeds[turn % seeds.len()].clone();
-            for _ in 0..=random(4) {
-                let at = random(input.len());
-                input[at] = random(256) as u8;
+            for _ in 0..=chance.below(4) {
+                let at = chance.below(input.len());
+                input[at] = chance.below(256) as u8;
             }
-            input.truncate(random(input.len() + 1));
+            input.truncate(chance.below(input.len() + 1));
             let _ = parse(&input);
         }
     }

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::to_string;
 
-use self::node::NodePage;
-use self::overview::Overview;
-use self::pool_hashrate::PoolHashrate;
-use self::pool_page::PoolPage;
+pub use self::node::NodePage;
+pub use self::overview::Overview;
+pub use self::pool_hashrate::PoolHashrate;
+pub use self::pool_page::PoolPage;
 use super::api::Server;
 use crate::history::HistoryReader;
 use crate::privacy;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+#[track_caller]
 fn refused(data_dir: &Path) -> String {
-    open(&plan(data_dir)).unwrap_err().to_string()
+    open(&plan(data_dir)).expect_err("it cannot be used").to_string()
 }
 
 /// Waits until `holds`; what it looks at comes from another thread.
@@ -20,6 +21,17 @@ fn soon(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// Waits until a failure has been counted and nothing is left of it.
+#[track_caller]
+fn fails_and_works_again(store: &StoreHandle) {
+    soon("it is said", || store.figures().failures > 0);
+    soon("it works again", || {
+        let figures = store.figures();
+        figures.waiting == 0 && figures.error.is_none()
+    });
+}
+
+#[track_caller]
 fn names(data_dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(data_dir.join("state"))
         .unwrap()
@@ -30,15 +42,12 @@ fn names(data_dir: &Path) -> Vec<String> {
 }
 
 /// Overwrites the page that a row of a table is on.
+#[track_caller]
 fn damage_page_of(data_dir: &Path, table: &str) {
     let connection = sql(data_dir);
     connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").unwrap();
-    let root: u64 = connection
-        .query_row("SELECT rootpage FROM sqlite_master WHERE name = ?1", [table], |row| {
-            row.get::<_, i64>(0)
-        })
-        .unwrap()
-        .cast_unsigned();
+    let query = format!("SELECT rootpage FROM sqlite_master WHERE name = '{table}'");
+    let root = number(&connection, &query).cast_unsigned();
     drop(connection);
     let mut file = fs::OpenOptions::new().write(true).open(database_path(data_dir)).unwrap();
     file.seek(SeekFrom::Start((root - 1) * 4096)).unwrap();
@@ -88,7 +97,7 @@ fn a_newer_database_is_refused_untouched() {
 #[test]
 fn a_database_that_is_deleted_while_it_is_used_is_written_again_with_everything() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, reader, thread) = opened(folder.path()).0.spawn().unwrap();
+    let (store, reader, writer) = running(folder.path());
     store.settle(found("aa"), Settled::Submitted, "");
     soon("the first block", || reader.blocks().is_ok_and(|blocks| blocks.len() == 1));
     for name in ["workers.db", "workers.db-wal", "workers.db-shm"] {
@@ -99,8 +108,7 @@ fn a_database_that_is_deleted_while_it_is_used_is_written_again_with_everything(
     // The whole folder, and nothing to write meanwhile.
     fs::remove_dir_all(folder.path().join("state")).unwrap();
     soon("the file again", || database_path(folder.path()).exists());
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
     let restored = opened(folder.path()).1;
     assert_eq!(states(&restored), [("aa", BlockState::Accepted), ("bb", BlockState::Accepted)]);
 }
@@ -108,7 +116,7 @@ fn a_database_that_is_deleted_while_it_is_used_is_written_again_with_everything(
 #[test]
 fn a_file_that_is_put_in_its_place_is_kept_beside_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, reader, thread) = opened(folder.path()).0.spawn().unwrap();
+    let (store, reader, writer) = running(folder.path());
     store.settle(found("aa"), Settled::Submitted, "");
     soon("the block", || reader.blocks().is_ok_and(|blocks| blocks.len() == 1));
     let path = database_path(folder.path());
@@ -116,10 +124,10 @@ fn a_file_that_is_put_in_its_place_is_kept_beside_it() {
     fs::write(&path, "somebody's own").unwrap();
     store.settle(found("bb"), Settled::Submitted, "");
     soon("both blocks", || reader.blocks().is_ok_and(|blocks| blocks.len() == 2));
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
     let names = names(folder.path());
-    let kept = names.iter().find(|name| name.starts_with("workers.db.replaced-")).unwrap();
+    let kept = names.iter().find(|name| name.starts_with("workers.db.replaced-"));
+    let kept = kept.unwrap_or_else(|| panic!("only {names:?}"));
     let kept = fs::read(folder.path().join("state").join(kept)).unwrap();
     assert_eq!(kept, b"somebody's own");
     assert_eq!(opened(folder.path()).1.blocks.len(), 2);
@@ -135,19 +143,14 @@ fn a_damaged_database_is_replaced_by_what_can_be_read_of_it_and_of_the_backup() 
     });
     let backup = folder.path().join("state/workers.db.bak");
     connection::copy(&sql(folder.path()), &backup).unwrap();
-    let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
+    let (store, _, writer) = running(folder.path());
     store.found(pending("bb"), found("bb"));
-    store.save_worker("user", &worker_hash("w"), "w").unwrap();
+    store.save_worker("user", &worker_hash_hex("w"), "w").unwrap();
     damage_page_of(folder.path(), "bans");
     store.save_ban(&Ban::new("banned.too", 0, "why", None));
     store.settle(found("cc"), Settled::Submitted, "");
-    soon("it is said", || store.figures().failures > 0);
-    soon("it works again", || {
-        let figures = store.figures();
-        figures.waiting == 0 && figures.error.is_none()
-    });
-    drop(store);
-    thread.join().unwrap();
+    fails_and_works_again(&store);
+    close(store, writer);
     let restored = opened(folder.path()).1;
     assert_eq!(
         states(&restored),
@@ -164,7 +167,7 @@ fn a_damaged_database_is_replaced_by_what_can_be_read_of_it_and_of_the_backup() 
 #[test]
 fn a_locked_database_is_waited_for_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
+    let (store, _, writer) = running(folder.path());
     let other = sql(folder.path());
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     store.settle(found("aa"), Settled::Submitted, "");
@@ -172,23 +175,17 @@ fn a_locked_database_is_waited_for_and_nothing_is_lost() {
     assert!(store.figures().waiting > 0);
     other.execute_batch("COMMIT").unwrap();
     soon("it works again", || store.figures().error.is_none());
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
     assert_eq!(opened(folder.path()).1.blocks.len(), 1);
 }
 
 #[test]
 fn a_connection_that_may_not_write_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
+    let (store, _, writer) = running(folder.path());
     store.edit(|transaction| transaction.pragma_update(None, "query_only", "ON")).unwrap();
     store.settle(found("aa"), Settled::Submitted, "");
-    soon("it is said", || store.figures().failures > 0);
-    soon("it works again", || {
-        let figures = store.figures();
-        figures.waiting == 0 && figures.error.is_none()
-    });
-    drop(store);
-    thread.join().unwrap();
+    fails_and_works_again(&store);
+    close(store, writer);
     assert_eq!(opened(folder.path()).1.blocks.len(), 1);
 }

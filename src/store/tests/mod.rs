@@ -4,13 +4,13 @@ mod faults;
 mod upgrade;
 
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use gopool_shards::admission::ban::Ban;
 use rusqlite::Connection;
 
 use super::*;
-
-const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+use crate::identity::worker_hash_hex;
 
 fn plan(data_dir: &Path) -> StorePlan<'_> {
     StorePlan {
@@ -20,25 +20,47 @@ fn plan(data_dir: &Path) -> StorePlan<'_> {
     }
 }
 
+#[track_caller]
 pub(super) fn opened(data_dir: &Path) -> (Writer, Restored) {
     open(&plan(data_dir)).expect("the database can be used")
 }
 
-/// What is there after `write` has been written and the database closed.
-pub(super) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
-    let (store, _, thread) = opened(data_dir).0.spawn().unwrap();
-    write(&store);
+/// Opened, with its writer at work.
+#[track_caller]
+fn running(data_dir: &Path) -> (StoreHandle, Reader, JoinHandle<()>) {
+    opened(data_dir).0.spawn().expect("a thread can be started")
+}
+
+/// Returns when everything has been written.
+#[track_caller]
+fn close(store: StoreHandle, writer: JoinHandle<()>) {
     drop(store);
-    thread.join().unwrap();
+    writer.join().expect("the writer does not panic");
+}
+
+/// What is there after `write` has been written and the database closed.
+#[track_caller]
+pub(super) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
+    let (store, _, writer) = running(data_dir);
+    write(&store);
+    close(store, writer);
     opened(data_dir).1
 }
 
+#[track_caller]
 pub(super) fn sql(data_dir: &Path) -> Connection {
-    Connection::open(database_path(data_dir)).unwrap()
+    Connection::open(database_path(data_dir)).expect("SQLite opens the database")
 }
 
+#[track_caller]
 fn counter(data_dir: &Path) -> u64 {
-    connection::change_counter(&sql(data_dir)).unwrap()
+    connection::change_counter(&sql(data_dir)).expect("the database counts its changes")
+}
+
+/// The one number that a query answers with.
+#[track_caller]
+fn number(connection: &Connection, query: &str) -> i64 {
+    connection.query_row(query, [], |row| row.get(0)).expect(query)
 }
 
 fn pending(hash_hex: &str) -> PendingBlock {
@@ -53,7 +75,7 @@ fn pending(hash_hex: &str) -> PendingBlock {
     }
 }
 
-fn found(hash: &str) -> FoundBlock {
+pub(crate) fn found(hash: &str) -> FoundBlock {
     FoundBlock {
         timestamp: "2026-11-25T00:00:00Z".into(),
         height: 101,
@@ -78,24 +100,6 @@ fn states(restored: &Restored) -> Vec<(&str, BlockState)> {
 }
 
 #[test]
-fn workers_are_hashed_as_the_specification_says() {
-    for (worker, hash) in [
-        (
-            format!("{WALLET}.rig1"),
-            "da48b650063a9ef89f53382e4f7bf49ce6805ca428be7f8604e89908436fb97e",
-        ),
-        (WALLET.to_owned(), "6cd42dab0217b54fdf5df95b892f055d2a462baa8c0b269e71e4ba6ec65ca66b"),
-        (
-            " worker1 ".to_owned(),
-            "34aa1081c5b63c28d0343512980e8df6c079c858172b7f5a5272b8e0605b90ad",
-        ),
-        (" ".to_owned(), ""),
-    ] {
-        assert_eq!(worker_hash(&worker), hash);
-    }
-}
-
-#[test]
 fn a_new_database_has_its_pragmas_and_an_old_one_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
@@ -104,23 +108,18 @@ fn a_new_database_has_its_pragmas_and_an_old_one_is_kept() {
         drop(writer);
     }
     let connection = connection::open(&database_path(folder.path())).unwrap();
-    let number =
-        |pragma| -> i64 { connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap() };
+    let pragma = |name| number(&connection, &format!("PRAGMA {name}"));
     let mode: String =
         connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     assert_eq!(
-        (number("busy_timeout"), number("foreign_keys"), number("synchronous")),
+        (pragma("busy_timeout"), pragma("foreign_keys"), pragma("synchronous")),
         (5000, 1, 2)
     );
-    let triggers: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM sqlite_master
-             WHERE type = 'trigger' AND name LIKE 'db_change_%'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let triggers = number(
+        &connection,
+        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'db_change_%'",
+    );
     assert_eq!(triggers, 27);
 }
 
@@ -164,7 +163,9 @@ fn a_block_is_followed_from_its_finding_to_its_last_confirmation_in_one_row() {
             ("dd", BlockState::Orphaned)
         ]
     );
-    let life = |hash| restored.blocks.iter().find(|life| life.record.hash == hash).unwrap();
+    let life = |hash| {
+        restored.blocks.iter().find(|life| life.record.hash == hash).expect("it has not been lost")
+    };
     assert_eq!(life("bb").confirmations, 7);
     assert_eq!(life("cc").reason, "high-hash");
     assert_eq!(life("aa").reason, "timeout");
@@ -206,9 +207,7 @@ fn only_what_is_not_settled_is_pending() {
     let mut keys: Vec<_> = restored.pending.into_iter().map(|row| row.hash_hex).collect();
     keys.sort();
     assert_eq!(keys, ["a", "b", "g"]);
-    let left: i64 = connection
-        .query_row("SELECT count(*) FROM pending_submissions", [], |row| row.get(0))
-        .unwrap();
+    let left = number(&connection, "SELECT count(*) FROM pending_submissions");
     assert_eq!(left, 4, "with the one that nobody can submit");
 }
 
@@ -250,10 +249,9 @@ fn bans_that_have_ended_stay_when_they_are_to_be_looked_at() {
     let keep = StorePlan { ended_bans: EndedBans::Keep, ..plan(folder.path()) };
     let (writer, restored) = open(&keep).unwrap();
     assert_eq!(restored.bans.len(), 2);
-    let (store, _, thread) = writer.spawn().unwrap();
+    let (store, _, writer) = writer.spawn().unwrap();
     store.delete_ended_bans(5);
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
     assert_eq!(open(&keep).unwrap().1.bans.len(), 1);
 }
 
@@ -297,43 +295,43 @@ fn codes_are_written_as_a_whole() {
 #[test]
 fn edits_of_saved_workers_are_answered_and_read_beside_the_writer() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, reader, thread) = opened(folder.path()).0.spawn().unwrap();
-    let hash = worker_hash("w.1");
+    let (store, reader, writer) = running(folder.path());
+    let hash = worker_hash_hex("w.1");
     assert_eq!(store.save_worker("user", &hash, "w.1"), Ok(Saved::New));
     assert_eq!(store.save_worker("user", &hash, "w.1"), Ok(Saved::Already));
     assert_eq!(store.save_worker("other", &hash, "w.1"), Ok(Saved::New));
     for number in 1..SAVED_PER_USER_MAX {
         assert_eq!(
-            store.save_worker("user", &worker_hash(&number.to_string()), "x"),
+            store.save_worker("user", &worker_hash_hex(&number.to_string()), "x"),
             Ok(Saved::New)
         );
     }
-    assert_eq!(store.save_worker("user", &worker_hash("one more"), "x"), Ok(Saved::ListFull));
+    assert_eq!(store.save_worker("user", &worker_hash_hex("one more"), "x"), Ok(Saved::ListFull));
     assert_eq!(store.save_worker("user", &hash, "w.1"), Ok(Saved::Already), "even when it is full");
     assert_eq!(store.set_notify("user", &hash, false), Ok(true));
     assert_eq!(store.set_notify("nobody", &hash, false), Ok(false));
     store.raise_best(&hash, 12.5);
     store.raise_best(&hash, 3.0);
-    assert_eq!(store.remove_worker("user", &worker_hash("1")), Ok(true));
-    assert_eq!(store.remove_worker("user", &worker_hash("1")), Ok(false));
+    assert_eq!(store.remove_worker("user", &worker_hash_hex("1")), Ok(true));
+    assert_eq!(store.remove_worker("user", &worker_hash_hex("1")), Ok(false));
     let saved = reader.saved_workers().unwrap();
     assert_eq!(saved.len(), SAVED_PER_USER_MAX);
-    let of =
-        |user: &str| saved.iter().find(|s| s.user_id == user && s.worker_hash == hash).unwrap();
+    let of = |user: &str| {
+        let row = saved.iter().find(|row| row.user_id == user && row.worker_hash == hash);
+        row.expect("both have saved it")
+    };
     assert_eq!((of("user").notify, of("other").notify), (false, true));
     // The raise was handed in before the removal, which was answered.
     store.remove_user("user").unwrap();
     let saved = reader.saved_workers().unwrap();
     assert_eq!(saved.len(), 1);
     assert_eq!(saved[0].best_difficulty, 12.5);
-    let raw: i64 = sql(folder.path())
-        .query_row("SELECT count(*) FROM saved_workers WHERE worker <> worker_hash", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
+    let raw = number(
+        &sql(folder.path()),
+        "SELECT count(*) FROM saved_workers WHERE worker <> worker_hash",
+    );
     assert_eq!(raw, 0);
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
 }
 
 #[test]
@@ -360,10 +358,9 @@ fn a_change_that_cannot_be_written_is_skipped_and_the_others_are_not() {
 #[test]
 fn how_it_does_can_be_seen() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _, thread) = opened(folder.path()).0.spawn().unwrap();
-    store.save_worker("user", &worker_hash("w"), "w").unwrap();
+    let (store, _, writer) = running(folder.path());
+    store.save_worker("user", &worker_hash_hex("w"), "w").unwrap();
     let figures = store.figures();
     assert_eq!((figures.waiting, figures.failures, figures.error), (0, 0, None));
-    drop(store);
-    thread.join().unwrap();
+    close(store, writer);
 }

@@ -51,17 +51,19 @@ const WITH_HASHES: &str = "
 /// The last stage, of the reference as it is: all tables, no version of ours.
 const LAST: &str = include_str!("../schema.sql");
 
+#[track_caller]
 fn made(stage: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("state")).unwrap();
-    sql(folder.path()).execute_batch(stage).unwrap();
+    sql(folder.path()).execute_batch(stage).expect("the stage is sound SQL");
     folder
 }
 
 /// Every row of a table, as text.
+#[track_caller]
 fn rows(data_dir: &Path, query: &str) -> Vec<String> {
     let connection = sql(data_dir);
-    let mut statement = connection.prepare(query).unwrap();
+    let mut statement = connection.prepare(query).expect(query);
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {
         let values: Vec<String> = (0..columns)
@@ -69,7 +71,7 @@ fn rows(data_dir: &Path, query: &str) -> Vec<String> {
             .collect::<Result<_, _>>()?;
         Ok(values.join(" "))
     });
-    rows.unwrap().collect::<Result<_, _>>().unwrap()
+    rows.and_then(Iterator::collect).expect(query)
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn the_first_stage_is_upgraded_and_keeps_every_row() {
     let (writer, restored) = opened(folder.path());
     drop(writer);
     assert_eq!(kept.map(|query| rows(folder.path(), query)), before);
-    let hash = worker_hash("wallet.rig1");
+    let hash = worker_hash_hex("wallet.rig1");
     assert_eq!(
         restored.saved_workers,
         [SavedWorkerRow {
@@ -149,7 +151,7 @@ fn rows_without_a_hash_are_no_obstacle_and_nobody_elses_are_lost() {
 fn what_is_one_worker_becomes_one_row_and_no_name_stays() {
     let folder = made(LAST);
     let name = "wallet.rig1";
-    let hash = worker_hash(name);
+    let hash = worker_hash_hex(name);
     let connection = sql(folder.path());
     let insert = "INSERT INTO saved_workers (user_id, worker, worker_hash, worker_display,
         notify_enabled, best_difficulty) VALUES ('user_1', ?1, ?2, ?3, ?4, ?5)";
@@ -172,7 +174,7 @@ fn what_is_one_worker_becomes_one_row_and_no_name_stays() {
 fn a_start_that_changes_nothing_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     after(folder.path(), |store| {
-        store.save_worker("user", &worker_hash("w"), "w").unwrap();
+        store.save_worker("user", &worker_hash_hex("w"), "w").unwrap();
         store.settle(found("aa"), Settled::Submitted, "");
     });
     let before = counter(folder.path());

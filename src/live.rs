@@ -190,9 +190,9 @@ mod tests {
         let tuning = fs::read_to_string(folder.path().join("config/tuning.toml")).unwrap();
         assert_eq!(tuning, "[difficulty]\nmin_difficulty = 5.0\n");
         live.apply([("status_tagline", "Newer")]).unwrap();
-        assert_eq!(configured(&commands).tagline, "Newer");
+        assert_eq!(configured(&commands).shown.tagline, "Newer");
         live.reload(Supervisor::from_env().reloading()).unwrap();
-        assert_eq!(configured(&commands).tagline, "New");
+        assert_eq!(configured(&commands).shown.tagline, "New");
         assert!(live.current().edits().is_empty());
     }
 }

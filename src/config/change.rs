@@ -643,7 +643,7 @@ mod tests {
         ];
         let (config, lines) = changed(&folder(""), &[], &form).unwrap();
         assert_eq!(config.settings.difficulty.min, 1024.123456789012);
-        assert_eq!((&*config.tagline, &*config.fiat_currency), ("Ours", "eur"));
+        assert_eq!((&*config.shown.tagline, &*config.fiat_currency), ("Ours", "eur"));
         assert_eq!(config.entry(key("difficulty.min_difficulty")).origin, Origin::Panel);
         assert!(!config.settings.vardiff.enabled);
         assert!(config.settings.shares.allow_out_of_mask_version_bits);
@@ -782,7 +782,7 @@ mod tests {
             &format!("[branding]\nstatus_tagline = \"Ours\"\n{PAYOUT}"),
         )]);
         let (config, _) = changed(&folder, &[], &[("status_tagline", "")]).unwrap();
-        assert_eq!(config.tagline, "Solo Mining Pool");
+        assert_eq!(config.shown.tagline, "Solo Mining Pool");
         let (config, _) = changed(&folder, &[], &[("mempool_address_url", " ")]).unwrap();
         assert!(config.edits().is_empty());
     }

@@ -13,6 +13,7 @@ pub mod change;
 mod check;
 #[cfg(test)]
 mod documentation;
+pub mod effective;
 pub mod examples;
 mod files;
 pub mod keys;
@@ -46,7 +47,7 @@ use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
 use change::Edits;
 use files::{Files, Legacy};
-use keys::{Apply, Entry, File, Key, Origin};
+use keys::{Apply, Entry, File, Key, Origin, Value};
 use problem::Problems;
 pub use problem::{Paths, Problem, ProblemKind};
 pub use rewrite::bring_up_to_date;
@@ -104,6 +105,7 @@ impl Config {
     /// it was.
     pub fn taken_after(mut self, before: &Self) -> Self {
         self.settings.extranonce2_size = before.settings.extranonce2_size;
+        self.accept.clone_from(&before.accept);
         self.job_inputs.extranonce2_size = before.job_inputs.extranonce2_size;
         self.job_inputs.pool_entropy.clone_from(&before.job_inputs.pool_entropy);
         let entries = before.entries.iter().zip(self.entries);
@@ -111,6 +113,17 @@ impl Config {
             .map(|(old, new)| if new.key.apply == Apply::Restart { old.clone() } else { new })
             .collect();
         self
+    }
+
+    /// What must be shown to nobody, wherever it turns up.
+    pub fn secrets(&self) -> Vec<String> {
+        let is_secret = |key: &Key| key.shown == keys::Shown::Secret && key.name != "rpc_user";
+        let texts = self.entries.iter().filter(|entry| is_secret(entry.key));
+        let texts = texts.filter_map(|entry| match &entry.value {
+            Value::Text(text) if !text.is_empty() => Some(text.to_string()),
+            _ => None,
+        });
+        texts.collect()
     }
 
     /// A setting as it is in force.

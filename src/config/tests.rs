@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::keys::{self, Allowed, File, Key, Shown, Value};
+use super::keys::{self, Allowed, File, Key, Shown};
 use super::*;
 use gopool_shards::settings::Freshness;
 

@@ -43,6 +43,7 @@ pub mod entropy;
 pub mod history;
 pub mod identity;
 pub mod join;
+pub mod password;
 pub mod privacy;
 pub mod whole_file;
 

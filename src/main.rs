@@ -36,7 +36,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
+use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -200,13 +200,13 @@ fn run(
     let supervisor = Supervisor::from_env();
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
-    let (command_sender, commands) = unbounded();
-    let live = LiveSettings::new(loader.clone(), config.clone(), command_sender.clone());
+    let (commander, commands) = unbounded();
+    let live = LiveSettings::new(loader.clone(), config.clone(), commander.clone());
     signals::listen(
         Arc::clone(&live),
         Arc::clone(&switch),
         Arc::clone(&supervisor),
-        command_sender.clone(),
+        commander.clone(),
     )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
@@ -259,6 +259,7 @@ fn run(
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
+                admin: Some(AdminPlan { paths: loader.paths().clone(), commands: commander }),
             };
             Some(start_status(plan, &switch)?)
         }

@@ -48,6 +48,10 @@ impl Source {
     pub fn exists(&self) -> bool {
         self.exists
     }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// One file, parsed.

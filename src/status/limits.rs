@@ -18,10 +18,10 @@ const NETWORK_MASK: u128 = u128::MAX << 64;
 
 /// Those who are counted as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Household(u128);
+pub struct Household(u128);
 
 impl Household {
-    fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
             IpAddr::V6(address) => Self(Ipv6Addr::to_bits(address) & NETWORK_MASK),

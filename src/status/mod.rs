@@ -8,6 +8,7 @@
 //! ```
 
 mod account;
+mod admin;
 mod api;
 mod assets;
 pub mod auth;
@@ -46,6 +47,8 @@ use tracing::info;
 
 use self::account::People;
 pub use self::account::PeoplePlan;
+use self::admin::Admin;
+pub use self::admin::AdminPlan;
 use self::events::{Events, FIGURES_INTERVAL};
 pub use self::http::TrustedProxies;
 use self::http::{Answer, Port, Request, Stopping};
@@ -112,6 +115,8 @@ pub struct StatusPlan {
     pub json: bool,
     /// Who may sign in and what is kept of them; none when nobody can.
     pub people: Option<PeoplePlan>,
+    /// What an operator may see and do; none when there is no panel.
+    pub admin: Option<AdminPlan>,
 }
 
 pub struct HttpsPort {
@@ -159,7 +164,9 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
     let StatusPlan { http, https, challenges, snapshots, history, templates, json, .. } = plan;
     let people = plan.people.map(|people| People::new(people, Arc::clone(&switch)));
-    let site = Rc::new(Site::new(snapshots.clone(), history, templates, json, people));
+    let admin = plan.admin.map(|admin| Admin::new(admin, Arc::clone(&switch)));
+    let site = Site::new(snapshots.clone(), history, templates, json, people).with_admin(admin);
+    let site = Rc::new(site);
     glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
     let stopping = Rc::new(Stopping::default());
     let places = Rc::new(Places::default());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error};
 
 use super::account;
+use super::admin;
 use super::events::Listener;
 use super::exposition::Format;
 use super::format;
@@ -79,6 +80,9 @@ fn one_too_many(site: &Site, request: &Request) -> Option<Response> {
 }
 
 fn route(site: &Site, request: &Request) -> Answer {
+    if let Some(answer) = admin::answer(site, request) {
+        return answer;
+    }
     let has_json = site.has_json || !request.path.starts_with("/api/");
     let response = match account::find(&request.path).filter(|_| has_json) {
         Some(route) if !route.takes(request.method) => {

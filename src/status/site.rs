@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tracing::{error, info};
 
 use super::account::People;
+use super::admin::Admin;
 use super::api::Server;
 use super::assets::Assets;
 use super::events::Events;
@@ -31,6 +32,8 @@ pub struct Site {
     pub events: Rc<Events>,
     /// None in tests of what is public.
     pub people: Option<People>,
+    /// Only where somebody may be let in.
+    pub admin: Option<Rc<Admin>>,
     pages: RefCell<Rc<Pages>>,
     templates: PathBuf,
     snapshots: SnapshotCell,
@@ -63,12 +66,17 @@ impl Site {
             limiter,
             events,
             people,
+            admin: None,
             pages,
             templates,
             snapshots,
             history,
             newest,
         }
+    }
+
+    pub fn with_admin(self, admin: Option<Rc<Admin>>) -> Self {
+        Self { admin, ..self }
     }
 
     pub fn pages(&self) -> Rc<Pages> {

@@ -49,6 +49,7 @@ impl Server {
             templates: folder.path().to_owned(),
             json: true,
             people: None,
+            admin: None,
         };
         change(&mut plan, folder.path());
         let https = plan.https.as_ref().map(|port| port.listener.local_addr().unwrap());

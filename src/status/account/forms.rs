@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::super::http::Request;
 
-/// Fields of a body, whichever way it was written; the last of a name counts.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fields(BTreeMap<String, String>);
+/// Fields of a body, whichever way it was written; where one value is wanted the last counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(BTreeMap<String, Vec<String>>);
 
 impl Fields {
     /// None when the body is not what its type says.
@@ -21,10 +21,10 @@ impl Fields {
 
     /// `a=b&c=d`, as browsers write forms and queries (WHATWG URL, application/x-www-form-urlencoded).
     pub fn of_form(text: &str) -> Option<Self> {
-        let mut fields = BTreeMap::new();
+        let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            fields.insert(decoded(name)?, decoded(value)?);
+            fields.entry(decoded(name)?).or_default().push(decoded(value)?);
         }
         Some(Self(fields))
     }
@@ -40,14 +40,19 @@ impl Fields {
                 serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
                 _ => return None,
             };
-            fields.insert(name, text);
+            fields.insert(name, vec![text]);
         }
         Some(Self(fields))
     }
 
     /// Trimmed; empty when it is not there.
     pub fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |value| value.trim())
+        self.0.get(name).and_then(|values| values.last()).map_or("", |value| value.trim())
+    }
+
+    /// All values of a name, trimmed, in their order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(|value| value.trim())
     }
 
     /// `1`, `true`, `on` and `yes` in any case are true, another text is false; none when it is missing.

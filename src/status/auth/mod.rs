@@ -1,11 +1,13 @@
 //! Who asks, and whether they may: identities, sessions, and the checks that a request which changes
 //! something must pass (`web.md` §1.13, §3.8, §6.2, §6.3).
 
+mod backoff;
 mod origin;
 mod sessions;
 
+pub use backoff::Backoff;
 pub use origin::{Origin, is_ours};
-pub use sessions::{Sessions, Signed, cookie};
+pub use sessions::{Cookie, Seen, Sessions, Signed, cookie};
 
 use super::http::{Request, Response, Status};
 

@@ -1,0 +1,126 @@
+//! Which path of the panel gives what, and everything that is checked before: that it is on, where
+//! a form comes from, who sends it, and that it was made for them.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::super::account::Fields;
+use super::super::auth::refuse_foreign;
+use super::super::http::{Answer, Method, Request, Response, Status};
+use super::super::site::Site;
+use super::visit::{Desk, Visit, refused, see_other};
+use super::{home, login, operator};
+
+pub const HOME: &str = "/admin";
+const LOGIN: &str = "/admin/login";
+const LOGOUT: &str = "/admin/logout";
+
+/// A page with an entry in the bar.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Tab {
+    pub path: &'static str,
+    pub name: &'static str,
+}
+
+pub const TABS: &[Tab] =
+    &[Tab { path: HOME, name: "Control" }, Tab { path: operator::PATH, name: "Operator" }];
+
+struct AdminRoute {
+    path: &'static str,
+    method: Method,
+    answer: fn(Visit) -> Answer,
+}
+
+const fn page(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
+    AdminRoute { path, method: Method::Get, answer }
+}
+
+const fn action(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
+    AdminRoute { path, method: Method::Post, answer }
+}
+
+/// Pages and actions for who is signed in.
+const ROUTES: &[AdminRoute] = &[
+    page(HOME, |visit| home::page(&visit, None).into()),
+    page(operator::PATH, |visit| operator::page(&visit).into()),
+    action("/admin/reload-ui", home::reload_ui),
+    action("/admin/reboot", home::reboot),
+];
+
+/// None for what is not there, or must seem so: the panel is off.
+pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
+    let admin = site.admin.as_ref()?;
+    let path = &*request.path;
+    let wanted = match path {
+        LOGIN | LOGOUT => Method::Post,
+        "/admin/" => Method::Get,
+        _ => ROUTES.iter().find(|route| route.path == path)?.method,
+    };
+    let access = admin.access()?;
+    let public = admin.switch.public_url.load();
+    let is_https = request.is_https || public.as_ref().is_some_and(|url| url.is_https);
+    let is_wanted = match request.method {
+        Method::Head => wanted == Method::Get,
+        method => method == wanted,
+    };
+    if !is_wanted {
+        let allow = if wanted == Method::Get { "GET, HEAD" } else { "POST" };
+        return Some(Response::plain(Status::MethodNotAllowed).with("Allow", allow).into());
+    }
+    if path == "/admin/" {
+        return Some(see_other(HOME).into());
+    }
+    let form = match wanted {
+        Method::Post => match form_of(request, public.as_ref().map(|url| url.to_string())) {
+            Ok(form) => form,
+            Err(refused) => return Some(refused.into()),
+        },
+        _ => Fields::default(),
+    };
+    let query = Fields::of_form(&request.query).unwrap_or_default();
+    let signed = admin.sessions.borrow_mut().of(request, is_https, access.idle, admin.now());
+    let desk = || Desk::new(Rc::clone(admin), site, request);
+    let Some(signed) = signed else {
+        return Some(match path {
+            LOGIN => login::sign_in(desk(), access, &form, is_https),
+            HOME => login::page(&desk(), &query, None).into(),
+            LOGOUT => see_other("/admin?notice=logged_out").into(),
+            _ if wanted == Method::Post => see_other("/admin?notice=session_ended").into(),
+            _ => see_other(HOME).into(),
+        });
+    };
+    if path == LOGIN {
+        // In another tab somebody has signed in already; whoever asks may be another.
+        return Some(login::sign_in(desk(), access, &form, is_https));
+    }
+    let visit = Visit { desk: desk(), access, signed, query, form };
+    if wanted == Method::Post && !visit.signed.made(visit.form.get("form_token")) {
+        visit.note("refused", path, "the form is of another session");
+        let words = "This form was made for another session, in another tab perhaps. Nothing was \
+                     done. Go back, load the page again and repeat it.";
+        return Some(refused(Status::Forbidden, words).into());
+    }
+    if path == LOGOUT {
+        return Some(login::sign_out(&visit, request, is_https).into());
+    }
+    let route = ROUTES.iter().find(|route| route.path == path)?;
+    Some((route.answer)(visit))
+}
+
+fn form_of(request: &Request, public_url: Option<String>) -> Result<Fields, Response> {
+    if refuse_foreign(request, public_url.as_deref()).is_err() {
+        let words = "This did not come from one of the pool's own pages, so nothing was done. If the \
+                     pool is reached under another address than status_public_url, use that one.";
+        return Err(refused(Status::Forbidden, words));
+    }
+    Fields::of(request)
+        .ok_or_else(|| refused(Status::BadRequest, "The form cannot be read. Nothing was done."))
+}
+
+/// Every path there is, and the method that it takes.
+#[cfg(test)]
+pub(super) fn paths() -> impl Iterator<Item = (&'static str, Method)> {
+    let routes = ROUTES.iter().map(|route| (route.path, route.method));
+    routes.chain([(LOGIN, Method::Post), (LOGOUT, Method::Post)])
+}

@@ -26,6 +26,7 @@ use gopool::join;
 use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
 use gopool::live::LiveSettings;
+use gopool::log::tail::LogFiles;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
@@ -210,6 +211,7 @@ fn run(
     )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
+    let logs = LogFiles::of(&log_plan);
     let levels = log.insert(early_log.open(log_plan)?).levels();
     announce(&config, &cores, open_files);
     bring_up_to_date(&config, flags.rewrite_config);
@@ -259,7 +261,12 @@ fn run(
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                 }),
-                admin: Some(AdminPlan { paths: loader.paths().clone(), commands: commander }),
+                admin: Some(AdminPlan {
+                    paths: loader.paths().clone(),
+                    commands: commander,
+                    live,
+                    logs,
+                }),
             };
             Some(start_status(plan, &switch)?)
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, TomlError};
 
-use super::keys::{File, Key, PolicyHashrate, Section, Value};
+use super::keys::{self, File, Key, PolicyHashrate, Section, Value};
 use super::rewrite::{item, table};
 use super::{Config, ConfigError, Loader};
 use crate::whole_file::{self, NotReplaced, Replacement};
@@ -75,7 +75,9 @@ pub fn save(loader: &Loader, config: &Config) -> Result<Saved, SaveError> {
     for file in WRITTEN {
         documents.push(Document::read(file, &config.view.paths.of(file))?);
     }
-    for (key, value) in config.edits().iter() {
+    // In the order in which the files are described, whatever was changed first.
+    let edits = keys::all().filter_map(|key| Some((key, config.edits().get(key)?)));
+    for (key, value) in edits {
         place(&mut documents, key).set(key, value);
     }
     documents.retain(|document| document.is_changed);
@@ -239,8 +241,8 @@ mod tests {
         assert_eq!(folder.text("policy.toml"), policy.replace("false", "true"));
         assert_eq!(
             folder.text("tuning.toml"),
-            "[hashrate]\nshare_ntime_max_forward_seconds = 6 # here\n\n[difficulty]\n\
-             min_difficulty = 0.30000000000000004\n\n[rate_limits]\nmax_conns = 100\n"
+            "[hashrate]\nshare_ntime_max_forward_seconds = 6 # here\n\n[rate_limits]\n\
+             max_conns = 100\n\n[difficulty]\nmin_difficulty = 0.30000000000000004\n"
         );
         let expected = "[discord]\ndiscord_url = \"https://discord.example/x\"\n";
         assert_eq!(folder.text("services.toml"), expected);

@@ -10,9 +10,11 @@ mod audit;
 mod gate;
 mod home;
 mod login;
+mod logs;
 mod notice;
 mod operator;
 mod routes;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -32,6 +34,8 @@ use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
 use crate::command::Command;
 use crate::config::{Paths, admin};
+use crate::live::LiveSettings;
+use crate::log::tail::LogFiles;
 use gate::HashGate;
 
 /// Whatever it is used for, a session ends after this.
@@ -43,12 +47,16 @@ pub struct AdminPlan {
     /// Where `admin.toml` is.
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
 }
 
 /// What the panel's pages have in common.
 pub struct Admin {
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
     pub sessions: RefCell<Sessions<Credentials>>,
@@ -68,6 +76,8 @@ impl Admin {
         Rc::new(Self {
             paths: plan.paths,
             commands: plan.commands,
+            live: plan.live,
+            logs: plan.logs,
             switch,
             audit: Audit::default(),
             sessions: RefCell::new(Sessions::new(COOKIE, SESSION_MAX)),

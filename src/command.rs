@@ -15,12 +15,33 @@ pub enum Command {
     Reload(Box<Config>, Reloading),
     /// Go on with this one, which somebody has made in the admin panel.
     Configure(Box<Config>),
-    /// Keeps a worker, or every worker of a wallet, from being authorized until then (0: for good).
-    Ban { worker: String, until_unix: u64, reason: String },
+    /// Keeps workers, or every worker of a wallet, from being authorized, and ends the connections
+    /// that they have.
+    Ban { workers: Vec<String>, length: BanLength, reason: String },
     /// Ends every ban of exactly this name.
     LiftBan { worker: String },
     /// Ends connections, by their numbers, after these words.
     Disconnect { sequences: Vec<u64>, words: &'static str },
     /// Tells what the miner of a connection works on; `answer` is let go of when there is none.
     Show { sequence: u64, answer: Sender<ShownWork> },
+}
+
+/// How long a ban lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanLength {
+    /// As long as one for invalid submissions.
+    Usual,
+    Seconds(u64),
+    Endless,
+}
+
+impl BanLength {
+    /// Unix seconds of its end; 0 for never.
+    pub fn end(self, now_unix: u64, usual_seconds: u64) -> u64 {
+        match self {
+            Self::Usual => now_unix.saturating_add(usual_seconds),
+            Self::Seconds(seconds) => now_unix.saturating_add(seconds),
+            Self::Endless => 0,
+        }
+    }
 }

@@ -14,6 +14,7 @@ use gopool_shards::executor::{self, Port, ShardPlan, SharedState};
 use gopool_shards::link::{Uplink, downlink};
 use gopool_shards::session::directory::Directory;
 
+use crate::allocator::Arena;
 use crate::config::Config;
 use crate::control::ShardEnd;
 use crate::cores::Cores;
@@ -56,8 +57,9 @@ pub fn start_shards(
             settings: Arc::clone(&settings),
             shared: shared.clone(),
         };
-        let handle = executor::spawn(plan, down, up.clone())?;
-        shards.push(ShardEnd { downlink, handle });
+        let arena = Arena::new()?;
+        let handle = executor::spawn(plan, down, up.clone(), move || arena.serve_this_thread())?;
+        shards.push(ShardEnd { downlink, handle, arena });
     }
     // The shards' ends are all there are: when they have gone the other end notices.
     drop(up);

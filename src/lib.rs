@@ -15,12 +15,14 @@ pub mod cores;
 pub mod live;
 pub mod log;
 pub mod panic_log;
+pub mod ports;
 pub mod preflight;
 pub mod preview;
 pub mod profile;
 pub mod signals;
 pub mod supervise;
 
+pub mod allocator;
 pub mod backup;
 pub mod blocks;
 pub mod control;

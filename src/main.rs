@@ -31,6 +31,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
 use gopool::profiles::Profiles;
@@ -42,7 +43,7 @@ use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
 use gopool::{build, panic_log, profile, status, store};
-use gopool_shards::executor::{Port, bind_shared};
+use gopool_shards::executor::Port;
 use gopool_shards::link::uplink;
 use gopool_shards::work::address::Network;
 
@@ -67,8 +68,8 @@ enum Fatal {
          node's chain, or set node.rpc_url to a node of {}.", pool.name(), pool.name()
     )]
     WrongChain { node: String, pool: Network },
-    #[error("cannot listen on {address} ({what}): {source}. {}", advice(source))]
-    Listen { what: &'static str, address: String, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -77,22 +78,12 @@ enum Fatal {
     Start(#[from] io::Error),
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "Stop what is using it, or choose another port.",
-        io::ErrorKind::PermissionDenied => {
-            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE."
-        }
-        _ => "Check the address in the configuration.",
-    }
-}
-
 impl Fatal {
     fn exit_code(&self) -> u8 {
         match self {
             Self::NoIoUring(_) => 3,
             Self::WrongChain { .. } => 4,
-            Self::Listen { .. } => 5,
+            Self::Listen(_) => 5,
             Self::Config(error) if error.is_about_addresses() => 6,
             Self::Config(_) | Self::Tls(_) | Self::Store(_) | Self::Start(_) => 1,
         }
@@ -232,6 +223,7 @@ fn run(
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
     let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
     let roster = RosterReader::default();
+    let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
@@ -266,6 +258,9 @@ fn run(
                     commands: commander,
                     live,
                     logs,
+                    roster: roster.clone(),
+                    bans: Arc::clone(&shared.bans),
+                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                 }),
             };
             Some(start_status(plan, &switch)?)
@@ -293,7 +288,6 @@ fn run(
     // The shards before the feed: the first job finds them waiting.
     let copy = |port: &Port| Ok((port.listener.try_clone()?, port.tls.is_some()));
     let listeners = stratum.iter().flatten().map(copy).collect::<io::Result<_>>()?;
-    let shared = shared_state(&config, started, &restored.bans);
     let shards = start_shards(&config, &cores, stratum, &shared, up)?;
     let (node_sender, node_events) = unbounded();
     let feed_plan = FeedPlan { network: config.network, zmq: config.zmq.clone() };
@@ -411,13 +405,10 @@ fn bind_status(
     certificate: Option<&Arc<Certificate>>,
 ) -> Result<(Option<TcpListener>, Option<HttpsPort>), Fatal> {
     let bind = |what, address: Option<SocketAddr>| {
-        let listener = address.map(|address| {
-            TcpListener::bind(address).map_err(|source| listen_error(what, address, source))
-        });
-        listener.transpose()
+        address.map(|address| ports::bind_status(what, address)).transpose()
     };
-    let http = bind("status", config.status_listen)?;
-    let listener = bind("status over HTTPS", config.status_tls_listen)?;
+    let http = bind(ports::STATUS, config.status_listen)?;
+    let listener = bind(ports::STATUS_TLS, config.status_tls_listen)?;
     let https = match listener.zip(certificate) {
         Some((listener, certificate)) => {
             Some(HttpsPort { listener, tls: certificate.server_config()? })
@@ -474,24 +465,17 @@ fn restore_codes(config: &Config, rows: Vec<CodeRow>, store: &StoreHandle) -> Co
     codes
 }
 
-fn listen_error(what: &'static str, address: SocketAddr, source: io::Error) -> Fatal {
-    Fatal::Listen { what, address: address.to_string(), source }
-}
-
 /// The ports of each shard: every one has a socket of its own for every address.
 fn bind_stratum(
     config: &Config,
     shards: usize,
     certificate: Option<&Arc<Certificate>>,
 ) -> Result<Vec<Vec<Port>>, Fatal> {
-    let bind = |what, address| {
-        bind_shared(address, shards).map_err(|source| listen_error(what, address, source))
-    };
-    let plain = bind("stratum", config.stratum_listen)?;
+    let plain = ports::bind_stratum(ports::STRATUM, config.stratum_listen, shards)?;
     let mut ports: Vec<Vec<Port>> =
         plain.into_iter().map(|listener| vec![Port { listener, tls: None }]).collect();
     if let (Some(address), Some(certificate)) = (config.stratum_tls_listen, certificate) {
-        let listeners = bind("stratum over TLS", address)?;
+        let listeners = ports::bind_stratum(ports::STRATUM_TLS, address, shards)?;
         let tls = certificate.server_config()?;
         for (ports, listener) in ports.iter_mut().zip(listeners) {
             ports.push(Port { listener, tls: Some(Arc::clone(&tls)) });

@@ -11,6 +11,7 @@ use crate::cores::Cores;
 use crate::node::cookie::CookieFile;
 use crate::node::event::ChainInfo;
 use crate::node::rpc::{NodeError, Rpc};
+use crate::ports;
 use crate::preflight::check_io_uring;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,11 +46,19 @@ pub fn check(loader: &Loader, out: &mut impl Write) -> io::Result<bool> {
     if let Err(error) = check_io_uring() {
         obstacles.push(error.to_string());
     }
+    let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    for error in ports::try_all(&config) {
+        match error.is_about_permission() {
+            // A service is given more than whoever asks.
+            true => warnings.push(format!("{error} The unit of deploy/ gives it.")),
+            false => obstacles.push(error.to_string()),
+        }
+    }
     write_node(&config, out, &mut obstacles)?;
-    if !config.warnings.is_empty() {
+    if !warnings.is_empty() {
         writeln!(out, "\nWarnings")?;
     }
-    for warning in &config.warnings {
+    for warning in &warnings {
         writeln!(out, "  {warning}")?;
     }
     writeln!(out)?;

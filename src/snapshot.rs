@@ -373,6 +373,8 @@ pub struct ShardFigures {
     pub accepted: u64,
     pub rejected: u64,
     pub pace: Pace,
+    /// Taken from the heap by its thread and not given back.
+    pub memory_bytes: u64,
     /// Waiting for its miners to take them.
     pub outbox_bytes: u64,
     /// Receive buffers that were full at once, at most, in the last second.

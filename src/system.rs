@@ -7,8 +7,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tikv_jemalloc_ctl::{epoch, stats};
-
+use crate::allocator::heap_bytes;
 use crate::snapshot::ProcessFigures;
 
 /// Read of any one file: each of them is a few KiB, except `/proc/stat` on machines with many
@@ -248,17 +247,6 @@ fn page_bytes() -> u64 {
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     // Every architecture we build for has it; 4096 is right on nearly all of them.
     u64::try_from(size).unwrap_or(4096)
-}
-
-/// In use, and mapped for that, as jemalloc counts them. It is part of every build; in a process
-/// whose global allocator is another one (the tests of this library) it has little to count.
-fn heap_bytes() -> (u64, u64) {
-    // Its figures are those of the last epoch.
-    if epoch::advance().is_err() {
-        return (0, 0);
-    }
-    let bytes = |figure: Result<usize, tikv_jemalloc_ctl::Error>| figure.unwrap_or(0) as u64;
-    (bytes(stats::allocated::read()), bytes(stats::mapped::read()))
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ async function refresh() {
       section.replaceChildren(...fresh.childNodes);
       prepare(section);
     }
-    const time = one("[data-as-of]");
+    const time = one("time[data-as-of]");
     if (time) { time.dateTime = page.body.dataset.asOf; time.textContent = inZone.format(asOf); }
     failures = 0;
     heardAt = Date.now();

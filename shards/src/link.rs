@@ -10,6 +10,7 @@
 //! | `Solved`   | shard → control | waited for: a block is never dropped  |
 //! | `Report`   | shard → control | kept, and merged into the next report |
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +45,8 @@ pub enum Phase {
 pub enum Errand {
     /// Says something to these connections, by their numbers, and ends them.
     Close { sequences: Arc<[u64]>, words: &'static str },
+    /// The same for all connections of these workers; a bare wallet means every worker of it.
+    CloseWorkers { names: Arc<HashSet<String>>, words: Arc<str> },
     /// Tells what the miner of this connection works on. When all shards have let go of `answer`
     /// and none has used it, there is no such miner.
     Show { sequence: u64, answer: Sender<ShownWork> },

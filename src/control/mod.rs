@@ -26,10 +26,11 @@ use gopool_shards::session::directory::Directory;
 use gopool_shards::work::address::Network;
 use gopool_shards::work::job::Job;
 
+use crate::allocator::Arena;
 use crate::backup::BackupFigures;
 use crate::blocks::{Blocks, Tips};
 use crate::clock::unix_now;
-use crate::command::Command;
+use crate::command::{BanLength, Command};
 use crate::config::Config;
 use crate::join;
 use crate::ledger::rejects::is_error;
@@ -58,6 +59,8 @@ use work::WorkBuilder;
 
 /// How often the snapshot is rebuilt.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an operator's ban lasts where the rules name no time (`web.md` §6.7).
+const BAN_SECONDS_USUAL: u64 = 900;
 /// How long stopping shards may take to let their miners go.
 const SHARDS_STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -74,6 +77,8 @@ pub enum Ended {
 pub struct ShardEnd {
     pub downlink: Downlink,
     pub handle: ShardHandle,
+    /// Where its memory is from.
+    pub arena: Arena,
 }
 
 /// Everything the loop is given.
@@ -222,8 +227,8 @@ impl Control {
                     Ok(Command::Configure(config)) => {
                         self.configure(*config, "configuration changed");
                     }
-                    Ok(Command::Ban { worker, until_unix, reason }) => {
-                        self.upkeep.ban(&worker, until_unix, &reason);
+                    Ok(Command::Ban { workers, length, reason }) => {
+                        self.on_ban(workers, length, &reason);
                     }
                     Ok(Command::LiftBan { worker }) => self.upkeep.lift_ban(&worker),
                     Ok(Command::Disconnect { sequences, words }) => {
@@ -284,6 +289,22 @@ impl Control {
         for (reason, count) in heard.rejected.iter().filter(|(reason, _)| is_error(reason)) {
             self.note_error(EventType::Share, reason, *count);
         }
+    }
+
+    /// Bans workers and ends what connections they have: whoever authorizes from here on is refused,
+    /// and whoever is authorized already is found where they are.
+    fn on_ban(&mut self, workers: Vec<String>, length: BanLength, reason: &str) {
+        let usual = match self.config.settings.bans.duration.as_secs() {
+            0 => BAN_SECONDS_USUAL,
+            seconds => seconds,
+        };
+        let until_unix = length.end(unix_now(), usual);
+        for worker in &workers {
+            self.upkeep.ban(worker, until_unix, reason);
+        }
+        let names = workers.into_iter().map(|name| name.trim().to_owned()).collect();
+        let words = Ban::new("", until_unix, reason, None).notice();
+        self.send_errand(&Errand::CloseWorkers { names: Arc::new(names), words: words.into() });
     }
 
     /// Goes on with another configuration, as far as a running pool can.

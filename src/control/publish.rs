@@ -9,7 +9,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::privacy;
 use crate::rings::events::EventType;
-use crate::snapshot::{BlockFigures, ParkedFigures, Snapshot, SourceFigures};
+use crate::snapshot::{BlockFigures, ParkedFigures, ShardFigures, Snapshot, SourceFigures};
 use crate::store::{BLOCKS_SHOWN, BlockLife, BlockState};
 
 impl Control {
@@ -54,6 +54,8 @@ impl Control {
             self.note_error(EventType::Rpc, &error, 1);
         }
         let pending = self.found.iter().filter(|block| !block.state.is_settled()).count();
+        // Before the shards: it brings the figures of their arenas up to date.
+        let process = self.system.read();
         self.snapshots.store(Snapshot {
             uptime: elapsed,
             stratum_listeners: self.open_listeners.clone(),
@@ -64,7 +66,7 @@ impl Control {
             job: self.work.figures(),
             shares: self.ledger.shares(elapsed, summary.hashrate),
             connections: self.ledger.connections(),
-            shards: self.ledger.shards(),
+            shards: self.shard_figures(),
             workers: summary.listed,
             workers_connected: summary.workers,
             recent_work: summary.recent,
@@ -83,11 +85,19 @@ impl Control {
             blocks_pending: pending as u64,
             block_submits: self.blocks.submit_times(),
             parked: self.parked_figures(),
-            process: self.system.read(),
+            process,
             snapshot_times: self.snapshot_times.snapshot(),
             ..first_snapshot(&self.config)
         });
         self.snapshot_times.record(began.elapsed());
+    }
+
+    fn shard_figures(&self) -> Vec<ShardFigures> {
+        let mut shards = self.ledger.shards();
+        for (figures, end) in shards.iter_mut().zip(&self.shards) {
+            figures.memory_bytes = end.arena.allocated_bytes();
+        }
+        shards
     }
 
     fn source_figures(&self) -> SourceFigures {

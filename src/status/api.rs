@@ -295,6 +295,7 @@ pub struct Shard {
     pub connections: u64,
     pub accepted: u64,
     pub rejected: u64,
+    pub memory_bytes: u64,
     #[serde(skip)]
     pub pace: Pace,
     #[serde(skip)]
@@ -389,6 +390,7 @@ impl Server {
                     connections: shard.connections,
                     accepted: shard.accepted,
                     rejected: shard.rejected,
+                    memory_bytes: shard.memory_bytes,
                     pace: shard.pace,
                     outbox_bytes: shard.outbox_bytes,
                     receive_buffers_peak: shard.receive_buffers_peak,

@@ -282,6 +282,15 @@ fn families(server: &Server) -> Vec<Family> {
                 |shard| shard.outbox_bytes,
             )
         },
+        Family {
+            unit: "bytes",
+            ..by_shard(
+                Kind::Gauge,
+                "gopool_shard_memory_bytes",
+                "Heap that a shard has taken and not given back.",
+                |shard| shard.memory_bytes,
+            )
+        },
         // The chain and the work handed out.
         maybe("gopool_job_height", "", "Height being mined.", job.map(|job| job.height as f64)),
         maybe(

@@ -166,6 +166,7 @@ pub fn busy() -> Snapshot {
                 first_told: Times::default(),
                 last_told: times(&[(2_300, 4)]),
             },
+            memory_bytes: 1_433_600,
             outbox_bytes: 0,
             receive_buffers_peak: 12,
         })

@@ -1,6 +1,8 @@
 //! What somebody meets who installs the pool.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::Output;
 
 use tempfile::TempDir;
@@ -41,7 +43,11 @@ fn the_first_start_writes_the_examples_and_says_the_three_steps() {
     assert!(stdout.contains("node.payout_address is \"PUTYOURADDRESSHERE\""), "{stdout}");
     let example = example.replace("PUT-YOUR-ADDRESS-HERE", pool_address(Chain::Regtest));
     fs::write(&config, example).expect("write it");
-    let (code, stdout, _) = run(&folder, &settings, &["-check"]);
+    // Its ports may be somebody's on this machine.
+    let any_port = "127.0.0.1:0";
+    let flags = ["-listen", any_port, "-stratum-tls", any_port, "-status", any_port];
+    let flags = [&["-check", "-status-tls", any_port], &flags[..]].concat();
+    let (code, stdout, _) = run(&folder, &settings, &flags);
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.ends_with("The pool would start.\n"), "{stdout}");
 }
@@ -78,6 +84,71 @@ fn a_check_asks_the_node_and_writes_nothing() {
     let (code, stdout, _) = run(&folder, &settings, &["-check"]);
     assert_eq!(code, Some(1), "{stdout}");
     assert!(stdout.contains("the node is on the chain \"regtest\""), "{stdout}");
+}
+
+#[test]
+fn a_check_names_every_port_that_cannot_be_had() {
+    let settings = Settings::of(&Node::absent(Chain::Regtest));
+    let folder = TempDir::new().expect("a folder");
+    settings.write(folder.path());
+    let places = [
+        ("-listen", "stratum"),
+        ("-stratum-tls", "stratum over TLS"),
+        ("-status", "status"),
+        ("-status-tls", "status over HTTPS"),
+    ];
+    let mut flags = vec!["-check".to_owned()];
+    let mut holders = Vec::new();
+    for (flag, _) in places {
+        let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+        flags.extend([flag.to_owned(), holder.local_addr().expect("its address").to_string()]);
+        holders.push(holder);
+    }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let (code, stdout, _) = run(&folder, &settings, &flags);
+    assert_eq!(code, Some(1), "{stdout}");
+    for ((_, what), holder) in places.iter().zip(&holders) {
+        let address = holder.local_addr().expect("its address");
+        let start = format!("error: cannot listen on {address} ({what}): ");
+        let line = stdout.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("{start}: {stdout}"));
+        assert!(line.ends_with("Stop what is using it, or choose another port."), "{line}");
+    }
+    assert!(stdout.ends_with("The pool would not start.\n"), "{stdout}");
+    // Nobody has them any more, the check included.
+    drop(holders);
+    for _ in 0..2 {
+        let (code, stdout, _) = run(&folder, &settings, &flags);
+        assert_eq!(code, Some(0), "{stdout}");
+    }
+}
+
+/// A service may be given what the one who asks is not.
+#[test]
+fn a_port_that_this_user_may_not_have_is_a_warning_of_a_check() {
+    const CAP_NET_BIND_SERVICE: libc::c_ulong = 10;
+    let start = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if start.is_ok_and(|start| start.trim() == "0") {
+        return;
+    }
+    let settings = Settings::of(&Node::absent(Chain::Regtest));
+    let folder = TempDir::new().expect("a folder");
+    settings.write(folder.path());
+    let mut command = pool::command(folder.path(), &settings);
+    command.args(["-check", "-status-tls", "127.0.0.1:1"]);
+    // SAFETY: between fork and exec one system call is made, of integers; it fails for who has no
+    // privileges, and then there is nothing to drop.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0);
+            Ok(())
+        })
+    };
+    let Output { status, stdout, .. } = command.output().expect("it runs");
+    let stdout = String::from_utf8(stdout).expect("its words are text");
+    let words = "\n  cannot listen on 127.0.0.1:1 (status over HTTPS): Permission denied";
+    assert!(stdout.contains(words) && stdout.contains("CAP_NET_BIND_SERVICE"), "{stdout}");
+    assert_eq!(status.code(), Some(0), "{stdout}");
 }
 
 #[test]

@@ -14,6 +14,13 @@ const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 const SHARD_COUNT: u32 = 2;
 /// Enough that both shards get some, whatever the kernel's hash does.
 const CONNECTION_COUNT: usize = 64;
+/// Miners enough that what each takes stands out.
+const FLEET_COUNT: usize = 2000;
+/// Of both shards, with few miners.
+const QUIET_BYTES_MAX: u64 = 4 << 20;
+/// An authorized miner without shares takes between one and two KiB.
+const BYTES_PER_MINER_MIN: u64 = 512;
+const BYTES_PER_MINER_MAX: u64 = 4096;
 
 fn pool_of_two(node: &Node) -> Pool {
     let mut settings = Settings::of(node);
@@ -53,6 +60,44 @@ fn many_connections_share_two_shards_and_no_extranonce() {
             assert!(miner.job_on(&tip).clean);
         }
     }
+}
+
+/// Its miners are most of what a shard's memory is for.
+#[test]
+fn the_memory_of_each_shard_is_shown_and_follows_its_miners() {
+    let node = Node::new(Chain::Regtest);
+    node.mine_to(MINER_ADDRESS, 1);
+    let pool = pool_of_two(&node);
+    let address = pool.stratum();
+    // What a shard takes once, for its first miner, is not what each costs.
+    let warm_up: Vec<_> = (0..CONNECTION_COUNT)
+        .map(|nth| Miner::join(address, &format!("{MINER_ADDRESS}.warm{nth}")))
+        .collect();
+    let sum_at = |count: usize| {
+        pool.await_server("every connection is counted", |server| {
+            let connections: u64 = per_shard(server, "connections").iter().sum();
+            let memory = per_shard(server, "memory_bytes");
+            assert!(memory.iter().all(|bytes| *bytes > 0), "{memory:?}");
+            (connections == count as u64).then(|| memory.iter().sum::<u64>())
+        })
+    };
+    let before = sum_at(CONNECTION_COUNT);
+    assert!(before < QUIET_BYTES_MAX, "{before}");
+    let fleet: Vec<_> = (0..FLEET_COUNT)
+        .map(|nth| Miner::join(address, &format!("{MINER_ADDRESS}.rig{nth}")))
+        .collect();
+    let with_fleet = sum_at(CONNECTION_COUNT + FLEET_COUNT);
+    let each = with_fleet.saturating_sub(before) / FLEET_COUNT as u64;
+    assert!((BYTES_PER_MINER_MIN..BYTES_PER_MINER_MAX).contains(&each), "{each} bytes a miner");
+    let metrics = pool.get("/metrics", &[]).body;
+    for shard in 0..SHARD_COUNT {
+        assert!(metrics.contains(&format!("\ngopool_shard_memory_bytes{{shard=\"{shard}\"}} ")));
+    }
+    // Some of it is kept for others, and for those who come back.
+    drop(fleet);
+    let after = sum_at(CONNECTION_COUNT);
+    assert!(after < before + (with_fleet - before) * 3 / 4, "{before}, {with_fleet}, {after}");
+    drop(warm_up);
 }
 
 #[test]

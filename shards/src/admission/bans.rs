@@ -11,6 +11,7 @@
 //! anyone could get anyone banned. Held against name and address it bans who broke it, and a new
 //! rig name is no way out (FIX-9, and §9.4's FIX-SHOULD).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -93,11 +94,10 @@ impl Bans {
         if list.bans.is_empty() {
             return None;
         }
-        let wallet = wallet_of(worker);
-        let at_source =
-            Key { source: Some(source), wallet: one_spelling(&wallet).into(), name: "".into() };
-        [worker, &wallet, &at_source.wallet]
-            .into_iter()
+        let names = names_of(worker);
+        let at_source = Key { source: Some(source), wallet: (*names[2]).into(), name: "".into() };
+        names
+            .iter()
             .filter_map(|name| list.bans.get(&Key::from_anywhere(name)))
             .chain(list.of_wallet(&at_source))
             .find(|ban| ban.is_in_force(now_unix))
@@ -134,6 +134,15 @@ impl Bans {
     fn write(&self) -> RwLockWriteGuard<'_, List> {
         self.list.write().expect("no code panics while it holds this")
     }
+}
+
+/// The names by which a ban from anywhere is about a worker: its own, its wallet as it is written
+/// there, and in the one spelling.
+pub fn names_of(worker: &str) -> [Cow<'_, str>; 3] {
+    let worker = worker.trim();
+    let wallet = wallet_of(worker);
+    let spelled = one_spelling(&wallet);
+    [worker.into(), wallet.into(), spelled.into()]
 }
 
 impl List {

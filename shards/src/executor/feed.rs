@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use glommio::timer::sleep;
 use tracing::debug;
 
+use crate::admission::bans::names_of;
 use crate::limits::{CLOSE_LINGER, RECONNECT_WAIT_MAX, RECONNECTS_PER_SECOND};
 use crate::link::{Delivery, DownlinkReceiver, Errand, NewTip, News, Phase};
+use crate::session::Session;
 use crate::session::notify::Work;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
-use super::connection::Connection;
 use super::{Port, Shard, accept};
 
 const PAUSED: &str = "Pool paused: node updates degraded. Reconnecting when ready.";
@@ -94,19 +95,16 @@ async fn run_errand(shard: &Rc<Shard>, errand: Errand) {
     match errand {
         Errand::Close { sequences, words } => {
             let sequences: HashSet<u64> = sequences.iter().copied().collect();
-            let is_meant = |connection: &Connection| {
-                connection.session.borrow().number().is_some_and(|one| sequences.contains(&one))
+            let is_meant =
+                |session: &Session| session.number().is_some_and(|one| sequences.contains(&one));
+            end_those(shard, words, is_meant).await;
+        }
+        Errand::CloseWorkers { names, words } => {
+            let is_meant = |session: &Session| {
+                let worker = session.worker();
+                worker.is_some_and(|it| names_of(it).iter().any(|name| names.contains(&**name)))
             };
-            shard
-                .for_each(|connection| {
-                    if is_meant(connection) {
-                        let mut goodbye = Vec::new();
-                        reply::show_message(&mut goodbye, words);
-                        connection.send(&goodbye, shard);
-                        connection.close(CloseReason::Requested);
-                    }
-                })
-                .await;
+            end_those(shard, &words, is_meant).await;
         }
         Errand::Show { sequence, answer } => {
             let mut shown = None;
@@ -122,6 +120,20 @@ async fn run_errand(shard: &Rc<Shard>, errand: Errand) {
             let _ = shown.map(|shown| answer.try_send(shown));
         }
     }
+}
+
+/// Says something to some miners and lets them go.
+async fn end_those(shard: &Rc<Shard>, words: &str, is_meant: impl Fn(&Session) -> bool) {
+    shard
+        .for_each(|connection| {
+            if is_meant(&connection.session.borrow()) {
+                let mut goodbye = Vec::new();
+                reply::show_message(&mut goodbye, words);
+                connection.send(&goodbye, shard);
+                connection.close(CloseReason::Requested);
+            }
+        })
+        .await;
 }
 
 /// Says something to every miner, each by its number, and lets it go.

@@ -104,11 +104,18 @@ const RING_DEPTH: usize = 128;
 /// millisecond.
 const CONNECTIONS_AT_ONCE: usize = 32;
 
-/// Starts a shard on a thread of its own, once it has its ring.
+/// Starts a shard on a thread of its own, once it has its ring. `prepare` runs on that thread before
+/// anything of the shard is made: what only the program knows of its threads, such as where their
+/// memory comes from.
 ///
 /// Errors: what the executor or the kernel says, most likely that it is older than Linux 6.1 or that
-/// too little memory may be locked.
-pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<ShardHandle> {
+/// too little memory may be locked; and what `prepare` says.
+pub fn spawn(
+    plan: ShardPlan,
+    down: DownlinkReceiver,
+    up: Uplink,
+    prepare: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<ShardHandle> {
     let placement = plan.core.map_or(Placement::Unbound, Placement::Fixed);
     let (started, has_started) = bounded(1);
     let handle = LocalExecutorBuilder::new(placement)
@@ -117,7 +124,7 @@ pub fn spawn(plan: ShardPlan, down: DownlinkReceiver, up: Uplink) -> io::Result<
         .ring_depth(RING_DEPTH)
         .spawn(move || async move {
             // On the thread that will use it.
-            let ring = Ring::new();
+            let ring = prepare().and_then(|()| Ring::new());
             let _ = started.send(ring.as_ref().map(drop).map_err(|error| error.to_string()));
             if let Ok(ring) = ring {
                 run(plan, ring, down, up).await;

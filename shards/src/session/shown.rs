@@ -47,6 +47,11 @@ impl Session {
         self.sequence
     }
 
+    /// Who it is authorized as.
+    pub fn worker(&self) -> Option<&Arc<str>> {
+        self.payee.as_ref().map(|payee| &payee.name)
+    }
+
     /// None before the first work.
     pub fn shown(&self) -> Option<ShownWork> {
         let notified = self.jobs.last()?;

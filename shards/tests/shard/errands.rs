@@ -58,3 +58,25 @@ fn only_the_connections_that_are_meant_are_closed_and_they_are_told_why() {
     show(&shard, 2).recv_timeout(ANSWER_LIMIT).expect("the other one is still there");
     shard.stop();
 }
+
+#[test]
+fn all_connections_of_a_worker_are_closed_wherever_they_are_and_nobody_elses() {
+    let shard = Running::start(defaults());
+    let mut miners = [mine(&shard), mine(&shard)];
+    let close = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let errand = Errand::CloseWorkers { names: Arc::new(names), words: "Banned: x".into() };
+        assert!(shard.downlink.send_errand(errand));
+    };
+    close(&["someone.else", &format!("{WALLET}.rig2"), ""]);
+    for sequence in [1, 2] {
+        show(&shard, sequence).recv_timeout(ANSWER_LIMIT).expect("still there");
+    }
+    // A bare wallet is every worker of it.
+    close(&[WALLET]);
+    for miner in &mut miners {
+        assert!(line(miner).contains("Banned: x"));
+        assert_eq!(line(miner), "", "it is closed");
+    }
+    shard.stop();
+}

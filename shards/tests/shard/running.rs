@@ -58,7 +58,7 @@ impl Running {
                 started,
             },
         };
-        let handle = spawn(plan, down, up).expect("a shard starts");
+        let handle = spawn(plan, down, up, || Ok(())).expect("a shard starts");
         let stamp = JobStamp { id: 1, built_at: 1_713_571_770, entropy: "Ef12".into() };
         let job = Job::compile(&template(), &job_inputs(), &stamp).expect("a job");
         downlink.send_job(Arc::new(job));

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 pub use forms::Fields;
 pub use list::SavedList;
 pub use routes::find;
+#[cfg(test)]
+pub use routes::paths;
 
 use super::StatusSwitch;
 use super::auth::{Identify, LocalMode, Nobody};

@@ -55,6 +55,13 @@ pub fn find(path: &str) -> Option<&'static AccountRoute> {
     ROUTES.iter().find(|route| route.path == path)
 }
 
+/// Every path, and what OpenAPI calls its method.
+#[cfg(test)]
+pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let method = |route: &AccountRoute| if route.method == Method::Get { "get" } else { "post" };
+    ROUTES.iter().map(move |route| (route.path, method(route)))
+}
+
 impl AccountRoute {
     pub fn takes(&self, method: Method) -> bool {
         method == self.method || self.method == Method::Get && method == Method::Head

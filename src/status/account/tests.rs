@@ -1,12 +1,19 @@
 //! The signed-in routes over a real database, in local mode.
 
+use std::time::Duration;
+
 use glommio::LocalExecutorBuilder;
+use gopool_shards::link::{Gauges, Report};
+use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
 use serde_json::Value;
 
 use super::*;
+use crate::clock::unix_now;
 use crate::history::HistoryKeeper;
+use crate::ledger::Ledger;
 use crate::status::auth::{LocalMode, Nobody};
 use crate::status::http::{Answer, Method, Request, Response, Status};
+use crate::status::json::description::faults;
 use crate::store::{EndedBans, StorePlan, open, worker_hash};
 
 struct Bench {
@@ -39,14 +46,20 @@ impl Bench {
 
     fn ask(&self, request: &Request) -> Response {
         let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
-        match find(path).expect("a route").answer(&self.people, request) {
+        let response = match find(path).expect("a route").answer(&self.people, request) {
             Answer::Now(response) => response,
             Answer::Later(response) => {
                 let executor = LocalExecutorBuilder::default().make().unwrap();
                 executor.run(response)
             }
             Answer::Stream(..) => panic!("no events here"),
+        };
+        // Whatever a test asks for, the answer must be one that `web/openapi.json` has.
+        if path.starts_with("/api/") {
+            let faults = faults(request.method, &request.path, &response);
+            assert!(faults.is_empty(), "{faults:#?}");
         }
+        response
     }
 
     fn get(&self, target: &str) -> (Status, Value) {
@@ -80,7 +93,9 @@ fn who_is_not_signed_in_learns_and_changes_nothing() {
     for path in ["/api/saved-workers", "/api/saved-workers/history?hash=pool"] {
         assert_eq!(bench.get(path).0, Status::Unauthorized);
     }
-    assert_eq!(bench.post("/worker/save", "worker=w").status, Status::Unauthorized);
+    for (path, _) in paths().filter(|(_, method)| *method == "post") {
+        assert_eq!(bench.post(path, "worker=w").status, Status::Unauthorized, "{path}");
+    }
 }
 
 #[test]
@@ -91,6 +106,71 @@ fn only_our_own_pages_change_anything() {
     foreign.body = b"worker=w".to_vec();
     assert_eq!(bench.ask(&foreign).status, Status::Forbidden);
     assert!(bench.people.saved.list("local-noauth").is_empty());
+    for (path, _) in paths().filter(|(_, method)| *method == "post") {
+        foreign.path = path.to_owned();
+        assert_eq!(bench.ask(&foreign).status, Status::Forbidden, "{path}");
+    }
+}
+
+/// What is known of a connection of `w.1`, as much of it as there can be.
+fn look(now: u64) -> Look {
+    Look {
+        worker: "w.1".into(),
+        client_id: "cgminer/4.12.1".into(),
+        remote: "10.0.0.7:4000".parse().unwrap(),
+        is_tls: false,
+        connected_at: now - 100,
+        difficulty: 1024.0,
+        ideal_difficulty: 2048.0,
+        accepted: 10,
+        rejected: 1,
+        hashrate: 1e12,
+        at: now,
+        accuracy: Accuracy::Settling,
+        share_rate: 15.0,
+        window_started_at: now - 50,
+        window_accepted: 9,
+        window_submissions: 10,
+        window_credit: 9216.0,
+        last_share: Some(LastShareLook {
+            at: now,
+            difficulty: 2e3,
+            is_accepted: true,
+            hash: [7; 32],
+        }),
+        last_reject: "",
+        round_trip: Some(Duration::from_millis(20)),
+        first_share_p50: None,
+        first_share_p95: None,
+    }
+}
+
+#[test]
+fn a_saved_worker_has_a_row_for_each_of_its_connections() {
+    let bench = Bench::new();
+    bench.location("/worker/save", "worker=w.1");
+    let now = unix_now();
+    let mut tally = Tally::default();
+    let worker: Arc<str> = "w.1".into();
+    tally.join(&worker);
+    tally.looked(9, look(now));
+    let new = Look { round_trip: None, last_share: None, connected_at: now, ..look(now) };
+    tally.looked(4, Look { accuracy: Accuracy::Stable, ..new });
+    let report = Report { shard: 0, sums: tally.take(), gauges: Gauges::default() };
+    let tau = Duration::from_secs(450);
+    let mut ledger = Ledger::new(&[0], Vec::new(), bench.people.roster.clone(), tau);
+    ledger.add(report, Duration::from_secs(1));
+    let (_, list) = bench.get("/api/saved-workers");
+    assert_eq!((&list["online_count"], &list["online_worker_count"]), (&2.into(), &1.into()));
+    assert_eq!(list["offline_workers"], Value::Array(Vec::new()));
+    let rows = list["online_workers"].as_array().unwrap();
+    assert_eq!((&rows[0]["connection_seq"], &rows[1]["connection_seq"]), (&4.into(), &9.into()));
+    assert_eq!(
+        (&rows[1]["estimated_ping_p50_ms"], &rows[1]["accepted"]),
+        (&20.0.into(), &10.into())
+    );
+    assert_eq!(rows[1]["hashrate_accuracy"], "≈");
+    assert!(rows[0].get("hashrate_accuracy").is_none() && rows[0].get("last_share").is_none());
 }
 
 #[test]

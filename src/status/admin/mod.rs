@@ -7,10 +7,13 @@
 //! ```
 
 mod audit;
+mod bans;
 mod gate;
 mod home;
+mod list;
 mod login;
 mod logs;
+mod miners;
 mod notice;
 mod operator;
 mod routes;
@@ -25,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use gopool_shards::admission::bans::Bans;
 use tracing::{error, warn};
 
 pub use audit::Audit;
@@ -34,6 +38,7 @@ use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
 use crate::command::Command;
 use crate::config::{Paths, admin};
+use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
 use gate::HashGate;
@@ -49,6 +54,10 @@ pub struct AdminPlan {
     pub commands: Sender<Command>,
     pub live: Arc<LiveSettings>,
     pub logs: LogFiles,
+    pub roster: RosterReader,
+    pub bans: Arc<Bans>,
+    /// Seconds, `hashrate_ema_tau_seconds`.
+    pub hashrate_tau: f64,
 }
 
 /// What the panel's pages have in common.
@@ -57,6 +66,9 @@ pub struct Admin {
     pub commands: Sender<Command>,
     pub live: Arc<LiveSettings>,
     pub logs: LogFiles,
+    pub roster: RosterReader,
+    pub bans: Arc<Bans>,
+    pub hashrate_tau: f64,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
     pub sessions: RefCell<Sessions<Credentials>>,
@@ -78,6 +90,9 @@ impl Admin {
             commands: plan.commands,
             live: plan.live,
             logs: plan.logs,
+            roster: plan.roster,
+            bans: plan.bans,
+            hashrate_tau: plan.hashrate_tau,
             switch,
             audit: Audit::default(),
             sessions: RefCell::new(Sessions::new(COOKIE, SESSION_MAX)),

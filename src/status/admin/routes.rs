@@ -10,7 +10,7 @@ use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::visit::{Desk, Visit, refused, see_other};
-use super::{home, login, logs, operator, settings};
+use super::{bans, home, login, logs, miners, operator, settings};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -25,6 +25,8 @@ pub struct Tab {
 
 pub const TABS: &[Tab] = &[
     Tab { path: HOME, name: "Settings" },
+    Tab { path: miners::PATH, name: "Miners" },
+    Tab { path: bans::PATH, name: "Bans" },
     Tab { path: settings::CONFIG, name: "Configuration" },
     Tab { path: logs::PATH, name: "Logs" },
     Tab { path: operator::PATH, name: "Operator" },
@@ -53,6 +55,12 @@ const fn data(path: &'static str, method: Method, answer: fn(Visit) -> Answer) -
 /// Pages and actions for who is signed in.
 const ROUTES: &[AdminRoute] = &[
     page(HOME, |visit| home::page(&visit, None).into()),
+    page(miners::PATH, |visit| miners::page(&visit, None).into()),
+    action("/admin/miners/disconnect", miners::disconnect),
+    action("/admin/miners/ban", miners::ban),
+    page(bans::PATH, |visit| bans::page(&visit, None).into()),
+    action("/admin/bans/remove", bans::lift),
+    action("/admin/bans/add", bans::add),
     page(operator::PATH, |visit| operator::page(&visit).into()),
     action("/admin/apply", settings::apply),
     action("/admin/persist", settings::persist),

@@ -15,6 +15,8 @@ use crate::config::Loader;
 use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
 
+mod lists;
+
 const CONFIG: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n\
                       rpc_url = \"http://me:hunter2@127.0.0.1:8332\"\n";
 const PASSWORD: &str = "correct horse battery";
@@ -46,7 +48,15 @@ fn plan(folder: &Path, commands: Sender<Command>) -> AdminPlan {
     };
     let live = LiveSettings::new(loader.clone(), loader.load().unwrap(), commands.clone());
     let logs = LogFiles::of(&log_plan);
-    AdminPlan { paths: loader.paths().clone(), commands, live, logs }
+    AdminPlan {
+        paths: loader.paths().clone(),
+        commands,
+        live,
+        logs,
+        roster: RosterReader::default(),
+        bans: Arc::default(),
+        hashrate_tau: 450.0,
+    }
 }
 
 impl Bench {

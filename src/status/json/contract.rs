@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::description::{faults, openapi};
 use super::*;
 use crate::snapshot::{ChainFigures, SnapshotCell};
-use crate::status::http::{Answer, Request, Response, Status};
+use crate::status::account;
+use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::routes::{self, paths};
 use crate::status::sample;
 use crate::status::site::Site;
@@ -21,10 +23,6 @@ const JSON: [&str; 7] = [
     "/api/pool-hashrate?include_history=2",
     "/api/blocks?limit=100",
 ];
-
-fn openapi() -> Value {
-    serde_json::from_str(OPENAPI).unwrap()
-}
 
 fn get(snapshot: Snapshot, history: HistoryReader, path: &str) -> Response {
     let site = Site::new(SnapshotCell::new(snapshot), history, Default::default(), true, None);
@@ -42,22 +40,10 @@ fn text(snapshot: Snapshot, path: &str) -> String {
 
 #[track_caller]
 fn check(snapshot: &Snapshot, history: &HistoryReader) {
-    let description = openapi();
     for path in JSON {
-        let name = path.split('?').next().unwrap();
-        let media = &description["paths"][name]["get"]["responses"]["200"]["content"];
-        let mut schema = media["application/json"]["schema"].clone();
-        assert!(schema.is_object(), "{name} is not described");
-        // Its references go to where they are in the whole description.
-        schema["components"] = description["components"].clone();
-        let validator = jsonschema::validator_for(&schema).unwrap();
         let response = get(snapshot.clone(), history.clone(), path);
-        let answer: Value = serde_json::from_slice(response.body.as_bytes()).unwrap();
-        let errors: Vec<_> = validator
-            .iter_errors(&answer)
-            .map(|error| format!("{path}{}: {error}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{errors:#?}");
+        let faults = faults(Method::Get, path, &response);
+        assert!(faults.is_empty(), "{faults:#?}");
     }
 }
 
@@ -115,6 +101,13 @@ fn every_path_and_every_key_is_documented() {
     let pages = include_str!("../../../documentation/json-apis.md");
     for path in paths() {
         assert!(description["paths"][path].is_object(), "{path}");
+    }
+    for (path, method) in account::paths().filter(|(path, _)| path.starts_with("/api/")) {
+        let operation = &description["paths"][path][method];
+        assert_eq!(operation["tags"], json!(["signed in"]), "{method} {path}");
+        for refusal in if method == "post" { &["401", "403"][..] } else { &["401"] } {
+            assert!(operation["responses"][refusal].is_object(), "{method} {path}");
+        }
     }
     for path in description["paths"].as_object().unwrap().keys() {
         assert!(pages.contains(&format!("`{path}`")), "{path}");

@@ -10,6 +10,8 @@ mod pool_page;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub mod description;
 
 use std::time::{Duration, Instant};
 

@@ -12,10 +12,12 @@ mod gate;
 mod home;
 mod list;
 mod login;
+mod logs;
 mod miners;
 mod notice;
 mod operator;
 mod routes;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -37,6 +39,8 @@ use super::auth::{Backoff, Cookie, Sessions};
 use crate::command::Command;
 use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
+use crate::live::LiveSettings;
+use crate::log::tail::LogFiles;
 use gate::HashGate;
 
 /// Whatever it is used for, a session ends after this.
@@ -48,6 +52,8 @@ pub struct AdminPlan {
     /// Where `admin.toml` is.
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
     /// Seconds, `hashrate_ema_tau_seconds`.
@@ -58,6 +64,8 @@ pub struct AdminPlan {
 pub struct Admin {
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
     pub hashrate_tau: f64,
@@ -80,6 +88,8 @@ impl Admin {
         Rc::new(Self {
             paths: plan.paths,
             commands: plan.commands,
+            live: plan.live,
+            logs: plan.logs,
             roster: plan.roster,
             bans: plan.bans,
             hashrate_tau: plan.hashrate_tau,

@@ -1,7 +1,7 @@
 //! The panel over a real `admin.toml`, from the outside: requests in, answers out.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 use glommio::LocalExecutorBuilder;
@@ -10,14 +10,19 @@ use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::super::{PublicUrl, routes as all_routes, sample};
 use super::*;
+use crate::cli::Flags;
+use crate::config::Loader;
+use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
 
 mod lists;
 
+const CONFIG: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n\
+                      rpc_url = \"http://me:hunter2@127.0.0.1:8332\"\n";
 const PASSWORD: &str = "correct horse battery";
 
 pub(super) struct Bench {
-    _folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) site: Site,
     pub(super) commands: Receiver<Command>,
     /// What a browser would send.
@@ -25,18 +30,40 @@ pub(super) struct Bench {
     token: RefCell<String>,
 }
 
+/// What a pool over this folder gives its panel.
+fn plan(folder: &Path, commands: Sender<Command>) -> AdminPlan {
+    let (config, logs) = (folder.join("config"), folder.join("logs"));
+    fs::create_dir(&config).unwrap();
+    fs::create_dir(&logs).unwrap();
+    fs::write(config.join("config.toml"), CONFIG).unwrap();
+    let arguments = ["gopool", "-data-dir", folder.to_str().unwrap(), "-max-conns", "7"];
+    let loader = Loader::new(Flags::try_from(arguments).unwrap());
+    let log_plan = LogPlan {
+        pool: logs.join("pool.log"),
+        errors: logs.join("errors.log"),
+        debug: logs.join("debug.log"),
+        net_debug: logs.join("net-debug.log"),
+        stdout: false,
+        levels: Levels::default(),
+    };
+    let live = LiveSettings::new(loader.clone(), loader.load().unwrap(), commands.clone());
+    let logs = LogFiles::of(&log_plan);
+    AdminPlan {
+        paths: loader.paths().clone(),
+        commands,
+        live,
+        logs,
+        roster: RosterReader::default(),
+        bans: Arc::default(),
+        hashrate_tau: 450.0,
+    }
+}
+
 impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
-        let paths = Paths { folder: folder.path().to_owned(), secrets: None };
-        let plan = AdminPlan {
-            paths,
-            commands: sender,
-            roster: RosterReader::default(),
-            bans: Arc::default(),
-            hashrate_tau: 450.0,
-        };
+        let plan = plan(folder.path(), sender);
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(
             SnapshotCell::new(sample::busy()),
@@ -46,13 +73,8 @@ impl Bench {
             None,
         );
         let site = site.with_admin(Some(admin));
-        let bench = Self {
-            _folder: folder,
-            site,
-            commands,
-            cookie: RefCell::default(),
-            token: RefCell::default(),
-        };
+        let bench =
+            Self { folder, site, commands, cookie: RefCell::default(), token: RefCell::default() };
         bench.write(&format!("enabled = true\npassword = \"{PASSWORD}\"\n"));
         bench
     }
@@ -185,6 +207,10 @@ fn who_is_not_signed_in_sees_a_form_and_nothing_else() {
         routes::paths().filter(|(path, _)| !["/admin", "/admin/login"].contains(path))
     {
         let response = bench.ask(&bench.request(method, path, "password=x&confirm=REBOOT"));
+        if ["/admin/logs/tail", "/admin/logs/flags"].contains(&path) {
+            assert_eq!(response.status, Status::Unauthorized, "{path} is for scripts");
+            continue;
+        }
         let expected = match (path, method) {
             ("/admin/logout", _) => "/admin?notice=logged_out",
             (_, Method::Post) => "/admin?notice=session_ended",

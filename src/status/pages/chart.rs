@@ -134,6 +134,27 @@ impl Chart {
     }
 }
 
+/// A day of hashrate in a hundred columns, for a row of a table: the path of an area that is 100 wide
+/// and 24 high.
+pub fn spark(series: &CompactSeries) -> String {
+    const COLUMNS: usize = 100;
+    const HEIGHT: f64 = 24.0;
+    let mut columns = [0.0_f64; COLUMNS];
+    for (bucket, hashrate, _) in series.points() {
+        let column = bucket as usize * COLUMNS / series.count.max(1) as usize;
+        let column = &mut columns[column.min(COLUMNS - 1)];
+        *column = column.max(hashrate);
+    }
+    let top = columns.iter().copied().fold(0.0, f64::max);
+    let mut path = format!("M0 {HEIGHT}");
+    for (x, value) in columns.iter().enumerate() {
+        let y = if top > 0.0 { HEIGHT - value / top * (HEIGHT - 1.0) } else { HEIGHT };
+        let _ = write!(path, "L{x} {y:.1}");
+    }
+    let _ = write!(path, "L{COLUMNS} {HEIGHT}Z");
+    path
+}
+
 /// The highest of each column, so that nothing that stood out is lost.
 fn columns(points: &[Point], first: u32, span: f64) -> Vec<Point> {
     let mut columns: Vec<Point> = Vec::new();

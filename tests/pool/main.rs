@@ -14,7 +14,7 @@
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status` `web`             | bad clients, bad starts, public figures   |
-//! | `reload` `first_run`                          | what an operator changes                  |
+//! | `reload` `first_run` `admin`                  | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
@@ -43,6 +43,7 @@ mod tls_client;
 mod prometheus;
 
 mod abuse;
+mod admin;
 mod blocks;
 mod churn;
 mod clients;

@@ -1,6 +1,5 @@
 //! Signed-in people over a real database, for tests.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -19,7 +18,7 @@ use crate::store::{EndedBans, StorePlan, open};
 
 /// What the signed-in routes and pages work with, in local mode, and what they ask control for.
 pub struct Bench {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub people: People,
     pub commands: Receiver<Command>,
 }
@@ -50,7 +49,7 @@ impl Bench {
             commands: sender,
             resets: Resets::default(),
         };
-        Self { folder, people, commands }
+        Self { _folder: folder, people, commands }
     }
 
     /// Has these connections looked at.
@@ -64,11 +63,6 @@ impl Bench {
         let tau = Duration::from_secs(450);
         let mut ledger = Ledger::new(&[0], Vec::new(), self.people.roster.clone(), tau);
         ledger.add(report, Duration::from_secs(1));
-    }
-
-    /// A data folder of its own.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn ask(&self, request: &Request) -> Response {

@@ -67,7 +67,7 @@ fn intervals(times: &[std::time::SystemTime]) -> Vec<String> {
     let text = |pair: &[std::time::SystemTime]| match pair[1].duration_since(pair[0]) {
         Ok(interval) if !interval.is_zero() => format::interval(interval),
         // Miners choose the time in a header, within bounds.
-        _ => "clock skew".to_owned(),
+        _ => "0s".to_owned(),
     };
     pairs.map(text).collect()
 }

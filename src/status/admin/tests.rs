@@ -11,13 +11,16 @@ use super::super::site::Site;
 use super::super::{PublicUrl, routes as all_routes, sample};
 use super::*;
 use crate::snapshot::SnapshotCell;
+use crate::store::{EndedBans, StorePlan, open};
 
+mod accounts;
 mod lists;
+mod operator;
 
 const PASSWORD: &str = "correct horse battery";
 
 pub(super) struct Bench {
-    _folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) site: Site,
     pub(super) commands: Receiver<Command>,
     /// What a browser would send.
@@ -29,12 +32,26 @@ impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
+        let plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("backup"),
+        };
+        let (store, reader, _) = open(&plan).unwrap().0.spawn().unwrap();
         let paths = Paths { folder: folder.path().to_owned(), secrets: None };
         let plan = AdminPlan {
             paths,
             commands: sender,
             roster: RosterReader::default(),
             bans: Arc::default(),
+            saved: SavedWorkers::new(Vec::new(), store),
+            codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+            reader,
+            backup: BackupSettings {
+                path: None,
+                interval: Duration::from_secs(3600),
+                force_every_interval: false,
+            },
             hashrate_tau: 450.0,
         };
         let admin = Admin::new(plan, Arc::default());
@@ -46,13 +63,8 @@ impl Bench {
             None,
         );
         let site = site.with_admin(Some(admin));
-        let bench = Self {
-            _folder: folder,
-            site,
-            commands,
-            cookie: RefCell::default(),
-            token: RefCell::default(),
-        };
+        let bench =
+            Self { folder, site, commands, cookie: RefCell::default(), token: RefCell::default() };
         bench.write(&format!("enabled = true\npassword = \"{PASSWORD}\"\n"));
         bench
     }
@@ -233,6 +245,15 @@ fn signing_in_makes_a_session_and_takes_the_password_out_of_the_file() {
     // And again, with what is left in the file.
     assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
     assert_eq!(bench.file(), file);
+    let sessions = |bench: &Bench| {
+        bench
+            .admin()
+            .sessions
+            .borrow_mut()
+            .list(Duration::from_secs(900), bench.admin().now())
+            .len()
+    };
+    assert_eq!(sessions(&bench), 1, "the one before has ended");
 }
 
 #[test]
@@ -262,6 +283,7 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
     let response = bench.login("admin", PASSWORD);
     assert_eq!(response.status, Status::TooManyRequests, "even the right one");
     assert_eq!(response.field("Retry-After"), Some("60"));
+    assert_eq!(bench.admin().audit.entries().len(), 5, "and that is not written down again");
     // Others are not locked out.
     let mut request = bench.request(Method::Post, "/admin/login", "");
     request.body = b"username=admin&password=correct+horse+battery".to_vec();

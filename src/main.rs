@@ -248,6 +248,9 @@ fn run(
                     codes: Arc::clone(&codes),
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
+                    bans: Arc::clone(&shared.bans),
+                    network: config.network,
+                    commands: commander.clone(),
                 }),
                 admin: Some(AdminPlan {
                     paths: loader.paths().clone(),

@@ -13,6 +13,7 @@ use crate::node::event::ChainInfo;
 use crate::node::rpc::{NodeError, Rpc};
 use crate::ports;
 use crate::preflight::check_io_uring;
+use crate::store;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,7 +48,16 @@ pub fn check(loader: &Loader, out: &mut impl Write) -> io::Result<bool> {
         obstacles.push(error.to_string());
     }
     let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    for error in ports::try_all(&config) {
+    let refused = match store::is_in_use(&config.data_dir) {
+        // What it is asked for is whether a reload would go well.
+        true => {
+            let words = "a pool runs on this data folder and has its ports: they were not tried";
+            warnings.push(words.to_owned());
+            Vec::new()
+        }
+        false => ports::try_all(&config),
+    };
+    for error in refused {
         match error.is_about_permission() {
             // A service is given more than whoever asks.
             true => warnings.push(format!("{error} The unit of deploy/ gives it.")),

@@ -79,6 +79,35 @@ impl CompactSeries {
     }
 
     /// Whether any bucket is known.
+    /// All of them together, in the window of minutes that ends with `now`: hashrates are added up,
+    /// best shares compared. None when nothing is known of any.
+    pub fn sum<'a>(all: impl Iterator<Item = &'a Self>, now: u32) -> Option<Self> {
+        let mut sums: Vec<Option<(f64, f64, bool)>> = vec![None; SLOTS as usize];
+        for series in all {
+            for (bucket, hashrate, best) in series.points() {
+                let place = bucket as usize;
+                let (sum, top, online) = sums[place].unwrap_or_default();
+                let is_online = online || bit(&series.online, place);
+                sums[place] = Some((sum + hashrate, top.max(best), is_online));
+            }
+        }
+        let hashrate = Q8::of(&sums.iter().map(|sum| sum.map(|s| s.0)).collect::<Vec<_>>());
+        let best = Q8::of(&sums.iter().map(|sum| sum.map(|s| s.1)).collect::<Vec<_>>());
+        let window = Self::of(None, Resolution::Minute, now);
+        let sum = Self {
+            present: bitset(sums.iter().map(Option::is_some)),
+            online: bitset(sums.iter().map(|sum| sum.is_some_and(|s| s.2))),
+            hashrate_min: hashrate.min,
+            hashrate_max: hashrate.max,
+            hashrate_steps: hashrate.steps,
+            best_min: best.min,
+            best_max: best.max,
+            best_steps: best.steps,
+            ..window
+        };
+        Some(sum).filter(Self::is_known)
+    }
+
     /// What is known: the bucket's number, its hashrate and its best share, oldest first.
     pub fn points(&self) -> impl Iterator<Item = (u32, f64, f64)> {
         let value = |min: f64, max: f64, step: u8| min + f64::from(step) / 255.0 * (max - min);
@@ -122,6 +151,24 @@ mod tests {
             series.restore(slot);
         }
         series
+    }
+
+    #[test]
+    fn workers_add_up_minute_by_minute() {
+        let mut one = CompactSeries::of(None, Resolution::Minute, 2000);
+        one.present = bitset((0..SLOTS).map(|bucket| bucket < 2));
+        one.online = bitset((0..SLOTS).map(|bucket| bucket == 0));
+        (one.hashrate_min, one.hashrate_max) = (10.0, 20.0);
+        one.hashrate_steps[1] = 255;
+        (one.best_min, one.best_max) = (5.0, 5.0);
+        let mut other = one.clone();
+        other.present = bitset((0..SLOTS).map(|bucket| bucket == 1));
+        (other.best_min, other.best_max) = (7.0, 7.0);
+        let sum = CompactSeries::sum([&one, &other].into_iter(), 2000).unwrap();
+        assert_eq!(sum.points().collect::<Vec<_>>(), [(0, 10.0, 5.0), (1, 40.0, 7.0)]);
+        assert!(bit(&sum.online, 0) && !bit(&sum.online, 1));
+        assert_eq!(sum.start_minute, one.start_minute);
+        assert!(CompactSeries::sum(std::iter::empty(), 2000).is_none());
     }
 
     #[test]

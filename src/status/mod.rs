@@ -27,6 +27,7 @@ mod routes;
 #[cfg(test)]
 mod sample;
 mod site;
+mod workers;
 
 use std::io;
 use std::net::TcpListener;

@@ -17,6 +17,7 @@ use super::json::{self, Endpoint};
 use super::limits::Class;
 use super::pages::Page;
 use super::site::{Document, Rendered, Site};
+use super::workers;
 
 const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -84,19 +85,29 @@ fn route(site: &Site, request: &Request) -> Answer {
         return answer;
     }
     let has_json = site.has_json || !request.path.starts_with("/api/");
-    let response = match account::find(&request.path).filter(|_| has_json) {
-        Some(route) if !route.takes(request.method) => {
-            Response::plain(Status::MethodNotAllowed).with("Allow", route.allow())
+    if let Some(route) = account::find(&request.path).filter(|_| has_json) {
+        return match &site.people {
+            _ if !route.takes(request.method) => {
+                Response::plain(Status::MethodNotAllowed).with("Allow", route.allow()).into()
+            }
+            Some(people) => route.answer(people, request),
+            None => not_found(site, request).into(),
+        };
+    }
+    if let Some(route) = workers::find(&request.path) {
+        return match &site.people {
+            Some(people) => route.answer(site, people, request),
+            None => not_found(site, request).into(),
+        };
+    }
+    let response = match request.method {
+        Method::Get | Method::Head if request.path == EVENTS && has_json => {
+            return events(site, request);
         }
-        Some(route) => match &site.people {
-            Some(people) => return route.answer(people, request),
-            None => not_found(site, request),
-        },
-        None if request.path == EVENTS && has_json => match request.method {
-            Method::Get | Method::Head => return events(site, request),
-            _ => Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD"),
-        },
-        None => public(site, request),
+        _ if request.path == EVENTS && has_json => {
+            Response::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD")
+        }
+        _ => public(site, request),
     };
     response.into()
 }

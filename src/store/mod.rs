@@ -24,7 +24,7 @@ mod writer;
 
 pub use figures::StoreFigures;
 pub use handle::{EditError, StoreHandle};
-pub use open::{EndedBans, StoreError, StorePlan, database_path, lock_state, open};
+pub use open::{EndedBans, StoreError, StorePlan, database_path, is_in_use, lock_state, open};
 pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
 pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{

@@ -113,6 +113,14 @@ pub fn lock_state(data_dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Whether a pool runs on this data folder now. Changes nothing.
+pub fn is_in_use(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join("state/gopool.lock"));
+    // Shared, and let go of at once: a pool that starts this very moment is not kept from it for
+    // longer than that.
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Whether the file is a sound database that this version can work with.
 fn check(connection: &Connection, path: &Path, plan: &StorePlan<'_>) -> Result<(), StoreError> {
     let damaged = connection::damage(connection).map_err(|error| refuse(path, plan, error))?;

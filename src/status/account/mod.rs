@@ -1,6 +1,8 @@
 //! What signed-in people ask for and change: their saved workers, the history of these, their codes
 //! (`web.md` §2.3, §3.9 to §3.14).
 
+#[cfg(test)]
+pub mod bench;
 mod forms;
 mod list;
 mod routes;
@@ -16,9 +18,15 @@ pub use routes::find;
 #[cfg(test)]
 pub use routes::paths;
 
+use crossbeam_channel::Sender;
+use gopool_shards::admission::bans::Bans;
+use gopool_shards::work::address::Network;
+
 use super::StatusSwitch;
 use super::auth::{Identify, LocalMode, Nobody};
+use super::workers::Resets;
 use crate::codes::Codes;
+use crate::command::Command;
 use crate::history::HistoryReader;
 use crate::ledger::RosterReader;
 use crate::saved_workers::SavedWorkers;
@@ -33,6 +41,10 @@ pub struct PeoplePlan {
     pub hashrate_tau: f64,
     /// `-saved-workers-local-noauth`.
     pub is_local: bool,
+    pub bans: Arc<Bans>,
+    pub network: Network,
+    /// To the control loop.
+    pub commands: Sender<Command>,
 }
 
 /// What is known of people and their workers, for the status server.
@@ -49,6 +61,12 @@ pub struct People {
     pub switch: Arc<StatusSwitch>,
     /// Codes are made for those who can use them.
     pub has_discord: bool,
+    /// Nobody signs in or out.
+    pub is_local: bool,
+    pub bans: Arc<Bans>,
+    pub network: Network,
+    pub commands: Sender<Command>,
+    pub resets: Resets,
 }
 
 impl People {
@@ -64,6 +82,11 @@ impl People {
             identify,
             switch,
             has_discord: false,
+            is_local: plan.is_local,
+            bans: plan.bans,
+            network: plan.network,
+            commands: plan.commands,
+            resets: Resets::default(),
         }
     }
 }

@@ -7,14 +7,17 @@ use super::super::format;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::{Fields, People, SavedList};
 use crate::clock::unix_now;
-use crate::history::{CompactSeries, POOL_KEY, Resolution};
+use crate::history::{CompactSeries, History, POOL_KEY, Resolution};
 use crate::identity::is_hash_hex;
 use crate::saved_workers::SaveError;
+use crate::store::SavedWorkerRow;
 
 const JSON: &str = "application/json";
 const DASHBOARD: &str = "/saved-workers";
 const LOOKUP: &str = "/worker";
 /// Series in one answer: a user's list, and the pool.
+/// All saved workers of somebody, added up.
+const COMBINED: &str = "combined";
 const SERIES_MAX: usize = 65;
 
 /// A route and what it wants.
@@ -143,9 +146,10 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
     };
     let asked = query.get("hash").to_ascii_lowercase();
     let hashes: Vec<&str> = asked.split(',').map(str::trim).collect();
-    let is_key = |hash: &&str| *hash == POOL_KEY || is_hash_hex(hash);
+    let is_key = |hash: &&str| [POOL_KEY, COMBINED].contains(hash) || is_hash_hex(hash);
     if hashes.len() > SERIES_MAX || !hashes.iter().all(is_key) {
-        let words = "hash must be 64 hex digits, or pool, or up to 65 of these with commas";
+        let words =
+            "hash must be 64 hex digits, pool or combined, or up to 65 of these with commas";
         return refused(Status::BadRequest, words).into();
     }
     let saved = people.saved.list(user);
@@ -154,10 +158,13 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
     let history = people.history.read();
     let named = |hash: &str| {
         let name = match hash {
-            POOL_KEY => POOL_KEY.to_owned(),
+            POOL_KEY | COMBINED => hash.to_owned(),
             _ => saved.iter().find(|row| row.worker_hash == hash)?.display.clone(),
         };
-        let known = history.compact(resolution, hash, minute);
+        let known = match hash {
+            COMBINED => combined(&history, &saved, minute),
+            hash => history.compact(resolution, hash, minute),
+        };
         let series = known.unwrap_or_else(|| CompactSeries::of(None, resolution, minute));
         Some(NamedSeries { hash: hash.to_owned(), name, u: format::rfc3339_unix(now), series })
     };
@@ -171,6 +178,13 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
             json(&serde_json::json!({ "series": series })).into()
         }
     }
+}
+
+/// What all of somebody's workers did in the last day, those that are away now included.
+pub fn combined(history: &History, saved: &[SavedWorkerRow], minute: u32) -> Option<CompactSeries> {
+    let of = |row: &SavedWorkerRow| history.compact(Resolution::Minute, &row.worker_hash, minute);
+    let all: Vec<CompactSeries> = saved.iter().filter_map(of).collect();
+    CompactSeries::sum(all.iter(), minute)
 }
 
 #[derive(Serialize)]
@@ -242,7 +256,14 @@ fn save(people: &People, user: &str, request: &Request) -> Answer {
     let Some(fields) = Fields::of(request) else {
         return refused(Status::BadRequest, "the form cannot be read").into();
     };
-    let name = fields.get("worker").to_owned();
+    let mut name = fields.get("worker").to_owned();
+    // Of a worker that was found by its wallet only the hash is told.
+    if name.is_empty() && is_hash_hex(fields.get("hash")) {
+        match name_of(people, fields.get("hash")) {
+            Some(found) => name = found,
+            None => return see_other(format!("{DASHBOARD}?notice=not_found")).into(),
+        }
+    }
     if name.is_empty() {
         return see_other(LOOKUP.to_owned()).into();
     }
@@ -251,7 +272,7 @@ fn save(people: &People, user: &str, request: &Request) -> Answer {
         move || saved.save(&user, &name),
         |saved| {
             let notice = match saved {
-                Ok(_) => return see_other(DASHBOARD.to_owned()),
+                Ok(_) => "saved",
                 Err(SaveError::ListFull) => "list_full",
                 Err(SaveError::TooLong { .. }) => "too_long",
                 Err(_) => "store_failed",
@@ -259,6 +280,14 @@ fn save(people: &People, user: &str, request: &Request) -> Answer {
             see_other(format!("{DASHBOARD}?notice={notice}"))
         },
     )
+}
+
+/// The name of a worker that is connected.
+fn name_of(people: &People, hash: &str) -> Option<String> {
+    let hash = const_hex::decode_to_array::<_, 32>(hash).ok()?;
+    let roster = people.roster.read();
+    let sequence = *roster.connections_of(&hash).first()?;
+    Some(roster.connection(sequence)?.worker.to_string())
 }
 
 fn remove(people: &People, user: &str, request: &Request) -> Answer {
@@ -273,7 +302,7 @@ fn remove(people: &People, user: &str, request: &Request) -> Answer {
     Answer::waiting(
         move || saved.remove(&user, &hash),
         |removed| match removed {
-            Ok(()) | Err(SaveError::Unknown) => see_other(DASHBOARD.to_owned()),
+            Ok(()) | Err(SaveError::Unknown) => see_other(format!("{DASHBOARD}?notice=removed")),
             Err(_) => see_other(format!("{DASHBOARD}?notice=store_failed")),
         },
     )

@@ -1,90 +1,14 @@
 //! The signed-in routes over a real database, in local mode.
 
-use std::time::Duration;
-
-use glommio::LocalExecutorBuilder;
-use gopool_shards::link::{Gauges, Report};
-use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
+use gopool_shards::tally::{Accuracy, Look};
 use serde_json::Value;
 
+use super::bench::{Bench, look};
 use super::*;
 use crate::clock::unix_now;
-use crate::history::HistoryKeeper;
-use crate::ledger::Ledger;
-use crate::status::auth::{LocalMode, Nobody};
-use crate::status::http::{Answer, Method, Request, Response, Status};
-use crate::status::json::description::faults;
-use crate::store::{EndedBans, StorePlan, open, worker_hash};
-
-struct Bench {
-    _folder: tempfile::TempDir,
-    people: People,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let plan = StorePlan {
-            data_dir: folder.path(),
-            ended_bans: EndedBans::Delete,
-            backup: folder.path().join("backup"),
-        };
-        let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
-        let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
-        let people = People {
-            saved: SavedWorkers::new(Vec::new(), store),
-            roster: RosterReader::default(),
-            history: keeper.reader(),
-            codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
-            hashrate_tau: 450.0,
-            identify: Rc::new(LocalMode),
-            switch: Arc::default(),
-            has_discord: true,
-        };
-        Self { _folder: folder, people }
-    }
-
-    fn ask(&self, request: &Request) -> Response {
-        let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
-        let response = match find(path).expect("a route").answer(&self.people, request) {
-            Answer::Now(response) => response,
-            Answer::Later(response) => {
-                let executor = LocalExecutorBuilder::default().make().unwrap();
-                executor.run(response)
-            }
-            Answer::Stream(..) => panic!("no events here"),
-        };
-        // Whatever a test asks for, the answer must be one that `web/openapi.json` has.
-        if path.starts_with("/api/") {
-            let faults = faults(request.method, &request.path, &response);
-            assert!(faults.is_empty(), "{faults:#?}");
-        }
-        response
-    }
-
-    fn get(&self, target: &str) -> (Status, Value) {
-        let response = self.ask(&Request::get(target, &[]));
-        let text = response.body.as_bytes();
-        (response.status, serde_json::from_slice(text).unwrap_or_default())
-    }
-
-    fn post(&self, path: &str, body: &str) -> Response {
-        self.ask(&post(path, body))
-    }
-
-    fn location(&self, path: &str, body: &str) -> String {
-        let response = self.post(path, body);
-        assert_eq!(response.status, Status::SeeOther);
-        response.field("Location").unwrap().to_owned()
-    }
-}
-
-fn post(path: &str, body: &str) -> Request {
-    let mut request = Request::get(path, &[("origin", "http://pool")]);
-    request.method = Method::Post;
-    request.body = body.as_bytes().to_vec();
-    request
-}
+use crate::identity::worker_hash_hex as worker_hash;
+use crate::status::auth::Nobody;
+use crate::status::http::{Method, Request, Status};
 
 #[test]
 fn who_is_not_signed_in_learns_and_changes_nothing() {
@@ -112,54 +36,14 @@ fn only_our_own_pages_change_anything() {
     }
 }
 
-/// What is known of a connection of `w.1`, as much of it as there can be.
-fn look(now: u64) -> Look {
-    Look {
-        worker: "w.1".into(),
-        client_id: "cgminer/4.12.1".into(),
-        remote: "10.0.0.7:4000".parse().unwrap(),
-        is_tls: false,
-        connected_at: now - 100,
-        difficulty: 1024.0,
-        ideal_difficulty: 2048.0,
-        accepted: 10,
-        rejected: 1,
-        hashrate: 1e12,
-        at: now,
-        accuracy: Accuracy::Settling,
-        share_rate: 15.0,
-        window_started_at: now - 50,
-        window_accepted: 9,
-        window_submissions: 10,
-        window_credit: 9216.0,
-        last_share: Some(LastShareLook {
-            at: now,
-            difficulty: 2e3,
-            is_accepted: true,
-            hash: [7; 32],
-        }),
-        last_reject: "",
-        round_trip: Some(Duration::from_millis(20)),
-        first_share_p50: None,
-        first_share_p95: None,
-    }
-}
-
 #[test]
 fn a_saved_worker_has_a_row_for_each_of_its_connections() {
     let bench = Bench::new();
     bench.location("/worker/save", "worker=w.1");
     let now = unix_now();
-    let mut tally = Tally::default();
-    let worker: Arc<str> = "w.1".into();
-    tally.join(&worker);
-    tally.looked(9, look(now));
-    let new = Look { round_trip: None, last_share: None, connected_at: now, ..look(now) };
-    tally.looked(4, Look { accuracy: Accuracy::Stable, ..new });
-    let report = Report { shard: 0, sums: tally.take(), gauges: Gauges::default() };
-    let tau = Duration::from_secs(450);
-    let mut ledger = Ledger::new(&[0], Vec::new(), bench.people.roster.clone(), tau);
-    ledger.add(report, Duration::from_secs(1));
+    let new = Look { round_trip: None, last_share: None, connected_at: now, ..look("w.1", now) };
+    let stable = Look { accuracy: Accuracy::Stable, ..new };
+    bench.connect(&[(9, look("w.1", now)), (4, stable)]);
     let (_, list) = bench.get("/api/saved-workers");
     assert_eq!((&list["online_count"], &list["online_worker_count"]), (&2.into(), &1.into()));
     assert_eq!(list["offline_workers"], Value::Array(Vec::new()));
@@ -177,7 +61,7 @@ fn a_saved_worker_has_a_row_for_each_of_its_connections() {
 fn a_worker_is_saved_listed_and_removed() {
     let bench = Bench::new();
     assert_eq!(bench.location("/worker/save", "worker="), "/worker");
-    assert_eq!(bench.location("/worker/save", "worker=w.1"), "/saved-workers");
+    assert_eq!(bench.location("/worker/save", "worker=w.1"), "/saved-workers?notice=saved");
     let long = format!("worker={}", "w".repeat(300));
     assert_eq!(bench.location("/worker/save", &long), "/saved-workers?notice=too_long");
     let (status, list) = bench.get("/api/saved-workers");
@@ -193,7 +77,8 @@ fn a_worker_is_saved_listed_and_removed() {
     let off = bench.post("/api/saved-workers/notify-enabled", &format!("hash={hash}&enabled=off"));
     assert_eq!(off.body.as_bytes(), br#"{"ok":true,"enabled":false}"#);
     assert_eq!(bench.get("/api/saved-workers").1["offline_workers"][0]["notify_enabled"], false);
-    assert_eq!(bench.location("/worker/remove", &format!("hash={hash}")), "/saved-workers");
+    let removed = bench.location("/worker/remove", &format!("hash={hash}"));
+    assert_eq!(removed, "/saved-workers?notice=removed");
     assert_eq!(bench.get("/api/saved-workers").1["saved_count"], 0);
     let gone = bench.post("/api/saved-workers/notify-enabled", &format!("hash={hash}&enabled=1"));
     assert_eq!(gone.status, Status::NotFound);

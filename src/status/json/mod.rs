@@ -19,7 +19,7 @@ use serde_json::to_string;
 
 pub use self::node::NodePage;
 pub use self::overview::Overview;
-pub use self::pool_hashrate::PoolHashrate;
+pub use self::pool_hashrate::{PoolHashrate, subsidy};
 pub use self::pool_page::PoolPage;
 use super::api::Server;
 use crate::history::HistoryReader;

@@ -132,7 +132,7 @@ fn fees(job: &JobFigures, network: &str) -> u64 {
 }
 
 /// Source: `GetBlockSubsidy` in Bitcoin Core's `src/validation.cpp`.
-fn subsidy(height: u64, network: &str) -> u64 {
+pub fn subsidy(height: u64, network: &str) -> u64 {
     let halving_interval = if network == "regtest" { 150 } else { 210_000 };
     match height / halving_interval {
         halvings @ 0..64 => 5_000_000_000 >> halvings,

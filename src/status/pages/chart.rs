@@ -30,10 +30,26 @@ pub struct Chart {
     strokes: String,
     grid: Vec<GridLine>,
     hours: Vec<Hour>,
-    /// One sentence that says what is to be seen.
-    summary: String,
+    summary: Summary,
     /// Newest first.
     rows: Vec<Row>,
+}
+
+/// What is to be seen, for a sentence.
+#[derive(Clone, Debug, Serialize)]
+struct Summary {
+    covered: String,
+    mean: String,
+    highest: Option<Top>,
+    best: Option<Top>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Top {
+    value: String,
+    /// RFC 3339, and as a clock shows it.
+    time: String,
+    clock: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -128,10 +144,31 @@ impl Chart {
                 })
                 .collect(),
             hours: hours(first.bucket, last.bucket, series.bucket_seconds, x, start),
-            summary: summary(&points, series.bucket_seconds, start),
+            summary: Summary::new(&points, series.bucket_seconds, start),
             rows: rows(&points, start),
         })
     }
+}
+
+/// A day of hashrate in a hundred columns, for a row of a table: the path of an area that is 100 wide
+/// and 24 high.
+pub fn spark(series: &CompactSeries) -> String {
+    const COLUMNS: usize = 100;
+    const HEIGHT: f64 = 24.0;
+    let mut columns = [0.0_f64; COLUMNS];
+    for (bucket, hashrate, _) in series.points() {
+        let column = bucket as usize * COLUMNS / series.count.max(1) as usize;
+        let column = &mut columns[column.min(COLUMNS - 1)];
+        *column = column.max(hashrate);
+    }
+    let top = columns.iter().copied().fold(0.0, f64::max);
+    let mut path = format!("M0 {HEIGHT}");
+    for (x, value) in columns.iter().enumerate() {
+        let y = if top > 0.0 { HEIGHT - value / top * (HEIGHT - 1.0) } else { HEIGHT };
+        let _ = write!(path, "L{x} {y:.1}");
+    }
+    let _ = write!(path, "L{COLUMNS} {HEIGHT}Z");
+    path
 }
 
 /// The highest of each column, so that nothing that stood out is lost.
@@ -173,30 +210,27 @@ fn hours(
         .collect()
 }
 
-fn summary(points: &[Point], bucket_seconds: u32, start: impl Fn(u32) -> Timestamp) -> String {
-    let mean = points.iter().map(|point| point.hashrate).sum::<f64>() / points.len() as f64;
-    let by_hashrate = |a: &&Point, b: &&Point| a.hashrate.total_cmp(&b.hashrate);
-    let by_best = |a: &&Point, b: &&Point| a.best.total_cmp(&b.best);
-    let time = |point: &Point| start(point.bucket).strftime("%H:%M UTC").to_string();
-    let covered = points.len() as u64 * u64::from(bucket_seconds);
-    let mut text = format!(
-        "{} recorded, {} on average",
-        format::span(std::time::Duration::from_secs(covered)),
-        format::hashrate(mean),
-    );
-    if let Some(highest) = points.iter().max_by(by_hashrate).filter(|p| p.hashrate > 0.0) {
-        let _ =
-            write!(text, ", at most {} at {}", format::hashrate(highest.hashrate), time(highest));
+impl Summary {
+    fn new(points: &[Point], bucket_seconds: u32, start: impl Fn(u32) -> Timestamp) -> Self {
+        let mean = points.iter().map(|point| point.hashrate).sum::<f64>() / points.len() as f64;
+        let covered = points.len() as u64 * u64::from(bucket_seconds);
+        let top = |of: fn(&Point) -> f64, words: fn(f64) -> String| {
+            let point = points.iter().max_by(|a, b| of(a).total_cmp(&of(b)))?;
+            let time = start(point.bucket);
+            let clock = time.strftime("%H:%M UTC").to_string();
+            (of(point) > 0.0).then(|| Top {
+                value: words(of(point)),
+                time: time.to_string(),
+                clock,
+            })
+        };
+        Self {
+            covered: format::span(std::time::Duration::from_secs(covered)),
+            mean: format::hashrate(mean),
+            highest: top(|point| point.hashrate, format::hashrate),
+            best: top(|point| point.best, format::difficulty),
+        }
     }
-    if let Some(best) = points.iter().max_by(by_best).filter(|point| point.best > 0.0) {
-        let _ = write!(
-            text,
-            "; the best share had {} at {}",
-            format::difficulty(best.best),
-            time(best)
-        );
-    }
-    text + "."
 }
 
 fn rows(points: &[Point], start: impl Fn(u32) -> Timestamp) -> Vec<Row> {
@@ -233,7 +267,7 @@ mod tests {
         let chart = Chart::of(&series).expect("something was recorded");
         assert!(chart.area.starts_with('M') && chart.area.ends_with('Z'));
         assert!(!chart.area.contains("NaN") && !chart.area.contains("inf"));
-        assert!(chart.summary.contains("on average"), "{}", chart.summary);
+        assert!(chart.summary.highest.is_some() && chart.summary.mean.ends_with("H/s"));
         assert!(!chart.rows.is_empty() && chart.rows.len() <= 25);
         assert_eq!(chart.grid.len(), 4);
     }

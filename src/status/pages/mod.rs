@@ -16,8 +16,9 @@ use std::path::Path;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, context};
 
+pub use chart::{Chart, spark};
 pub use frame::Frame;
-pub use overview::HOST_PLACEHOLDER;
+pub use overview::{HOST_PLACEHOLDER, odds};
 pub use public::{Facts, Page};
 
 use super::assets::Assets;
@@ -28,7 +29,7 @@ use crate::snapshot::Snapshot;
 pub struct Pages(Environment<'static>);
 
 /// Those in the binary, by the names under which an operator may put others in their place.
-const EMBEDDED: [(&str, &str); 21] = [
+const EMBEDDED: [(&str, &str); 26] = [
     ("layout.html", include_str!("../../../web/layout.html")),
     ("parts.html", include_str!("../../../web/parts.html")),
     ("overview.html", include_str!("../../../web/overview.html")),
@@ -40,6 +41,11 @@ const EMBEDDED: [(&str, &str); 21] = [
     ("help.html", include_str!("../../../web/help.html")),
     ("privacy.html", include_str!("../../../web/privacy.html")),
     ("terms.html", include_str!("../../../web/terms.html")),
+    ("lookup.html", include_str!("../../../web/lookup.html")),
+    ("search.html", include_str!("../../../web/search.html")),
+    ("worker.html", include_str!("../../../web/worker.html")),
+    ("worker_message.html", include_str!("../../../web/worker_message.html")),
+    ("saved_workers.html", include_str!("../../../web/saved_workers.html")),
     ("error.html", include_str!("../../../web/error.html")),
     ("admin_base.html", include_str!("../../../web/admin_base.html")),
     ("admin_login.html", include_str!("../../../web/admin_login.html")),

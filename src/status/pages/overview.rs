@@ -50,7 +50,7 @@ pub fn context(facts: &Facts<'_>) -> Value {
 }
 
 /// The chance that the pool finds one block or more in a year, as people say it.
-fn odds(pool: f64, network_difficulty: f64) -> Option<String> {
+pub fn odds(pool: f64, network_difficulty: f64) -> Option<String> {
     let network = network_difficulty * HASHES_PER_DIFFICULTY / BLOCK_SECONDS;
     if !(network > 0.0 && pool > 0.0) {
         return None;
@@ -67,7 +67,7 @@ fn intervals(times: &[std::time::SystemTime]) -> Vec<String> {
     let text = |pair: &[std::time::SystemTime]| match pair[1].duration_since(pair[0]) {
         Ok(interval) if !interval.is_zero() => format::interval(interval),
         // Miners choose the time in a header, within bounds.
-        _ => "clock skew".to_owned(),
+        _ => "0s".to_owned(),
     };
     pairs.map(text).collect()
 }

@@ -1,0 +1,141 @@
+//! Signed-in people over a real database, for tests.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+use glommio::LocalExecutorBuilder;
+use gopool_shards::link::{Gauges, Report};
+use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
+use serde_json::Value;
+
+use super::*;
+use crate::history::HistoryKeeper;
+use crate::ledger::Ledger;
+use crate::status::auth::LocalMode;
+use crate::status::http::{Answer, Method, Request, Response, Status};
+use crate::status::json::description::faults;
+use crate::store::{EndedBans, StorePlan, open};
+
+/// What the signed-in routes and pages work with, in local mode, and what they ask control for.
+pub struct Bench {
+    _folder: tempfile::TempDir,
+    pub people: People,
+    pub commands: Receiver<Command>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("backup"),
+        };
+        let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
+        let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
+        let (sender, commands) = unbounded();
+        let people = People {
+            saved: SavedWorkers::new(Vec::new(), store),
+            roster: RosterReader::default(),
+            history: keeper.reader(),
+            codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+            hashrate_tau: 450.0,
+            identify: Rc::new(LocalMode),
+            switch: Arc::default(),
+            has_discord: true,
+            is_local: true,
+            bans: Arc::default(),
+            network: Network::Mainnet,
+            commands: sender,
+            resets: Resets::default(),
+        };
+        Self { _folder: folder, people, commands }
+    }
+
+    /// Has these connections looked at.
+    pub fn connect(&self, looks: &[(u64, Look)]) {
+        let mut tally = Tally::default();
+        for (sequence, look) in looks {
+            tally.join(&look.worker);
+            tally.looked(*sequence, look.clone());
+        }
+        let report = Report { shard: 0, sums: tally.take(), gauges: Gauges::default() };
+        let tau = Duration::from_secs(450);
+        let mut ledger = Ledger::new(&[0], Vec::new(), self.people.roster.clone(), tau);
+        ledger.add(report, Duration::from_secs(1));
+    }
+
+    pub fn ask(&self, request: &Request) -> Response {
+        let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let response = match find(path).expect("a route").answer(&self.people, request) {
+            Answer::Now(response) => response,
+            Answer::Later(response) => {
+                let executor = LocalExecutorBuilder::default().make().unwrap();
+                executor.run(response)
+            }
+            Answer::Stream(..) => panic!("no events here"),
+        };
+        // Whatever a test asks for, the answer must be one that `web/openapi.json` has.
+        if path.starts_with("/api/") {
+            let faults = faults(request.method, &request.path, &response);
+            assert!(faults.is_empty(), "{faults:#?}");
+        }
+        response
+    }
+
+    pub fn get(&self, target: &str) -> (Status, Value) {
+        let response = self.ask(&Request::get(target, &[]));
+        let text = response.body.as_bytes();
+        (response.status, serde_json::from_slice(text).unwrap_or_default())
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Response {
+        self.ask(&post(path, body))
+    }
+
+    pub fn location(&self, path: &str, body: &str) -> String {
+        let response = self.post(path, body);
+        assert_eq!(response.status, Status::SeeOther);
+        response.field("Location").unwrap().to_owned()
+    }
+}
+
+pub fn post(path: &str, body: &str) -> Request {
+    let mut request = Request::get(path, &[("origin", "http://pool")]);
+    request.method = Method::Post;
+    request.body = body.as_bytes().to_vec();
+    request
+}
+
+/// What is known of a connection, as much of it as there can be.
+pub fn look(worker: &str, now: u64) -> Look {
+    Look {
+        worker: worker.into(),
+        client_id: "cgminer/4.12.1".into(),
+        remote: "10.0.0.7:4000".parse().unwrap(),
+        is_tls: false,
+        connected_at: now - 100,
+        difficulty: 1024.0,
+        ideal_difficulty: 2048.0,
+        accepted: 10,
+        rejected: 1,
+        hashrate: 1e12,
+        at: now,
+        accuracy: Accuracy::Settling,
+        share_rate: 15.0,
+        window_started_at: now - 50,
+        window_accepted: 9,
+        window_submissions: 10,
+        window_credit: 9216.0,
+        last_share: Some(LastShareLook {
+            at: now,
+            difficulty: 2e3,
+            is_accepted: true,
+            hash: [7; 32],
+        }),
+        last_reject: "",
+        round_trip: Some(Duration::from_millis(20)),
+        first_share_p50: None,
+        first_share_p95: None,
+    }
+}

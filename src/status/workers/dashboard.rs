@@ -1,0 +1,164 @@
+//! The list of workers that somebody has saved: what each does, all of them together, and who else is
+//! there of a wallet.
+
+use std::collections::HashMap;
+
+use minijinja::context;
+use serde::Serialize;
+
+use super::lookup::{field, fields};
+use super::view::Shown;
+use super::wanted::{Kind, Wanted};
+use super::{Asked, DASHBOARD, LOOKUP, see_other};
+use crate::clock::unix_now;
+use crate::history::{CompactSeries, History, Resolution};
+use crate::ledger::roster::Fading;
+use crate::status::account::{Fields, People, SavedList};
+use crate::status::format;
+use crate::status::http::{Answer, Status};
+use crate::status::json::{PoolHashrate, blocks};
+use crate::status::pages::{Chart, odds, spark};
+use crate::store::SavedWorkerRow;
+
+/// Found blocks shown beside one's own workers.
+const BLOCKS_SHOWN: usize = 10;
+
+/// What the rows can be sorted by; the first is the default.
+const SORTS: [(&str, &str); 8] = [
+    ("connection", "Connection"),
+    ("name", "Name"),
+    ("hashrate", "Hashrate"),
+    ("best", "Best share"),
+    ("difficulty", "Difficulty"),
+    ("rate", "Shares/min"),
+    ("accepted", "Accepted"),
+    ("connected", "Connected"),
+];
+
+pub fn dashboard(asked: &Asked<'_>) -> Answer {
+    let Some(user) = &asked.user else { return see_other(LOOKUP.to_owned()).into() };
+    let fields = fields(asked.request);
+    let (people, now) = (asked.people, unix_now());
+    let mut list = SavedList::new(people, user, now);
+    let sort = SORTS.iter().find(|(key, _)| *key == field(&fields, "sort")).unwrap_or(&SORTS[0]).0;
+    let is_ascending = field(&fields, "order") == "ascending";
+    list.sort(sort, is_ascending);
+    let saved = people.saved.list(user);
+    let minute = u32::try_from(now / 60).unwrap_or(u32::MAX);
+    let (all, sparks) = {
+        let history = people.history.read();
+        let series = series_of(&history, &saved, minute);
+        let all = CompactSeries::sum(series.values(), minute);
+        (all, sparks(series))
+    };
+    let paper = asked.paper();
+    let snapshot = &paper.newest.snapshot;
+    let hashrate = PoolHashrate::new(snapshot);
+    let found = blocks::list(snapshot);
+    let (hashrate_sum, rate_sum) = list.sums();
+    let page = context! {
+        here => DASHBOARD,
+        list,
+        sort,
+        is_ascending,
+        sorts => SORTS,
+        sparks,
+        chart => all.as_ref().and_then(Chart::of),
+        hashrate_sum,
+        rate_sum,
+        odds => odds(hashrate_sum, hashrate.block_difficulty),
+        hashrate,
+        blocks => &found[..found.len().min(BLOCKS_SHOWN)],
+        finder => Finder::new(asked, &fields, &saved, now),
+        notice => notice(fields.1.get("notice")),
+        is_local => people.is_local,
+        has_discord => people.has_discord,
+        as_of => format::rfc3339_unix(now),
+    };
+    paper.page(Status::Ok, "saved_workers.html", page).into()
+}
+
+fn series_of(
+    history: &History,
+    saved: &[SavedWorkerRow],
+    minute: u32,
+) -> HashMap<String, CompactSeries> {
+    let series = |row: &SavedWorkerRow| {
+        let series = history.compact(Resolution::Minute, &row.worker_hash, minute)?;
+        Some((row.worker_hash.clone(), series))
+    };
+    saved.iter().filter_map(series).collect()
+}
+
+/// A small drawing of each worker's day, and how much of it the worker was there.
+fn sparks(series: HashMap<String, CompactSeries>) -> HashMap<String, Spark> {
+    let spark =
+        |series: CompactSeries| Spark { path: spark(&series), uptime: series.uptime_percent };
+    series.into_iter().map(|(hash, series)| (hash, spark(series))).collect()
+}
+
+#[derive(Serialize)]
+struct Spark {
+    path: String,
+    uptime: Option<f64>,
+}
+
+/// Workers of a wallet that are connected, to be saved with one press.
+#[derive(Serialize)]
+struct Finder {
+    message: String,
+    workers: Vec<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    worker: Shown,
+    is_saved: bool,
+}
+
+impl Finder {
+    fn new(
+        asked: &Asked<'_>,
+        fields: &(Fields, Fields),
+        saved: &[SavedWorkerRow],
+        now: u64,
+    ) -> Option<Self> {
+        let hash = match Wanted::of(field(fields, "hash"), field(fields, "wallet"), Kind::Wallet) {
+            Ok(Wanted::Nothing) => return None,
+            Ok(Wanted::Hash(hash)) => hash,
+            Err(error) => return Some(Self { message: error.to_string(), workers: Vec::new() }),
+        };
+        let people: &People = asked.people;
+        let fading = Fading { now, tau: people.hashrate_tau };
+        let views = people.roster.read().workers_of_wallet(&hash, fading);
+        let workers: Vec<Found> = views
+            .iter()
+            .map(|view| {
+                let hash = crate::identity::worker_hash_hex(&view.name);
+                let is_saved = saved.iter().any(|row| row.worker_hash == hash);
+                Found { worker: Shown::new(view, true), is_saved }
+            })
+            .collect();
+        let message = match workers.len() {
+            0 => "No worker of this wallet is connected now.".to_owned(),
+            count => format!("{count} connected."),
+        };
+        Some(Self { message, workers })
+    }
+}
+
+/// What has just been done, in fixed words: what stands in an address is never shown.
+fn notice(code: &str) -> Option<(&'static str, bool)> {
+    Some(match code {
+        "saved" => ("Saved.", true),
+        "removed" => ("Removed.", true),
+        "reset" => ("Its connections are being closed; the miner comes back by itself.", true),
+        "list_full" => ("Not saved: the list is full. Remove one first.", false),
+        "too_long" => ("Not saved: a worker's name has at most 256 bytes.", false),
+        "store_failed" => ("Not saved: the database cannot be written now.", false),
+        "not_found" => ("Not saved: nobody of that name is connected any more.", false),
+        "not_connected" => ("Nothing to reset: this worker is not connected.", false),
+        "reset_too_soon" => ("Not reset: it was reset less than five minutes ago.", false),
+        _ => return None,
+    })
+}

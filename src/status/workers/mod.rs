@@ -1,0 +1,123 @@
+//! Pages about single workers: looking one up, what it does and what its block would pay, and the list
+//! of those that somebody has saved (`web.md` §4.8–4.11, §7).
+
+mod coinbase;
+mod dashboard;
+mod lookup;
+mod page;
+mod payout;
+mod reconnect;
+mod view;
+mod wanted;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use minijinja::value::Value;
+
+use super::account::People;
+use super::auth::refuse_foreign;
+use super::http::{Answer, Method, Request, Response, Status};
+use super::site::{Rendered, Site};
+pub use reconnect::Resets;
+
+const HTML: &str = "text/html; charset=utf-8";
+const LOOKUP: &str = "/worker";
+const SEARCH: &str = "/worker/search";
+const WORKER: &str = "/worker/sha256";
+const DASHBOARD: &str = "/saved-workers";
+
+/// What a path means and which methods it takes.
+pub struct WorkerRoute {
+    methods: &'static [Method],
+    /// It changes something: only our own pages may ask for it.
+    is_change: bool,
+    answer: fn(&Asked<'_>) -> Answer,
+}
+
+const READ: &[Method] = &[Method::Get, Method::Head];
+const READ_OR_POST: &[Method] = &[Method::Get, Method::Head, Method::Post];
+const POST: &[Method] = &[Method::Post];
+
+/// The route of a path, if it is one of these.
+pub fn find(path: &str) -> Option<WorkerRoute> {
+    let read = |answer| WorkerRoute { methods: READ, is_change: false, answer };
+    let ask = |answer| WorkerRoute { methods: READ_OR_POST, is_change: false, answer };
+    let change = |answer| WorkerRoute { methods: POST, is_change: true, answer };
+    Some(match path {
+        LOOKUP => read(lookup::lookup_page),
+        SEARCH => ask(lookup::search),
+        WORKER => ask(page::worker),
+        DASHBOARD | "/stats" | "/stats/" => ask(dashboard::dashboard),
+        "/worker/reconnect" => change(reconnect::reconnect),
+        "/login" => read(|_| see_other(LOOKUP.to_owned()).into()),
+        "/logout" => change(|_| see_other(LOOKUP.to_owned()).into()),
+        "/user" => read(|_| see_other("/user/".to_owned()).into()),
+        "/users" => read(|_| see_other("/users/".to_owned()).into()),
+        _ if path.starts_with("/user/") => read(lookup::wallet_path),
+        _ if path.starts_with("/stats/") => read(lookup::wallet_path),
+        _ if path.starts_with("/users/") => read(lookup::hash_path),
+        _ => return None,
+    })
+}
+
+impl WorkerRoute {
+    pub fn answer(&self, site: &Site, people: &People, request: &Request) -> Answer {
+        if !self.methods.contains(&request.method) {
+            let allowed = match self.methods {
+                READ => "GET, HEAD",
+                POST => "POST",
+                _ => "GET, HEAD, POST",
+            };
+            return Response::plain(Status::MethodNotAllowed).with("Allow", allowed).into();
+        }
+        if self.is_change {
+            let public = people.switch.public_url.load().as_ref().map(|url| url.to_string());
+            if let Err(refused) = refuse_foreign(request, public.as_deref()) {
+                return refused.into();
+            }
+        }
+        let user = people.identify.user_of(request);
+        (self.answer)(&Asked { site, people, request, user })
+    }
+}
+
+/// A request, who sent it, and what it is answered from.
+struct Asked<'a> {
+    site: &'a Site,
+    people: &'a People,
+    request: &'a Request,
+    user: Option<String>,
+}
+
+impl Asked<'_> {
+    /// What a page needs that is made later, when this request has gone.
+    fn paper(&self) -> Paper {
+        Paper { pages: self.site.pages(), newest: self.site.newest() }
+    }
+}
+
+/// Templates, and the snapshot whose frame goes around a page.
+struct Paper {
+    pages: Rc<super::pages::Pages>,
+    newest: Rc<Rendered>,
+}
+
+impl Paper {
+    /// A page for one person, which nobody keeps.
+    fn page(&self, status: Status, template: &str, page: Value) -> Response {
+        match self.pages.render(template, self.newest.frame(), page) {
+            Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
+            Err(error) => {
+                tracing::error!(component = "status", template, ?error, "page not rendered");
+                Response::plain(Status::InternalError)
+            }
+        }
+    }
+}
+
+fn see_other(location: String) -> Response {
+    Response::plain(Status::SeeOther).with("Location", location).with("Cache-Control", "no-store")
+}

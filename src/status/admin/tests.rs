@@ -295,6 +295,23 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
 }
 
 #[test]
+fn when_too_many_passwords_are_checked_at_once_one_is_told_to_come_back() {
+    let bench = Bench::signed_in();
+    let held: Vec<_> = std::iter::from_fn(|| bench.admin().hashing.queue()).collect();
+    let form = "confirm=REBOOT&password=correct+horse+battery";
+    for response in [bench.login("admin", PASSWORD), bench.post("/admin/reboot", form)] {
+        assert_eq!(response.status, Status::TooManyRequests);
+        assert_eq!(response.field("Retry-After"), Some("2"));
+        assert!(body(&response).contains("Too many passwords are being checked"));
+    }
+    drop(held);
+    for _ in 0..10 {
+        // Waiting for one's turn was no failure.
+        assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
+    }
+}
+
+#[test]
 fn a_session_ends_when_it_is_not_used_and_when_it_is_old() {
     let bench = Bench::signed_in();
     for _ in 0..50 {

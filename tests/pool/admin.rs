@@ -109,7 +109,7 @@ impl Operator {
         let response = self.post(path, &form);
         let location = response.header("location").unwrap_or_else(|| panic!("{}", response.body));
         assert!(location.ends_with(&format!("notice={notice}")), "{location}");
-        assert_eq!(self.get(&location.to_owned()).status, 200);
+        assert_eq!(self.get(location).status, 200);
     }
 }
 

@@ -15,8 +15,8 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
         ("theme_js_url", "theme.js"),
         ("js_url", "app.js"),
         ("chart_js_url", "chart.js"),
-        ("admin_js_url", "admin.js"),
         ("lookup_js_url", "lookup.js"),
+        ("admin_js_url", "admin.js"),
         ("uplot_js_url", "uplot.js"),
         ("uplot_css_url", "uplot.css"),
     ] {

@@ -229,7 +229,7 @@ fn run(
     history.set_flush_interval(config.history_flush_interval);
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
-    let backups = Backups::spawn(backup_plan, reader, store.clone())?;
+    let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
@@ -263,6 +263,10 @@ fn run(
                     logs,
                     roster: roster.clone(),
                     bans: Arc::clone(&shared.bans),
+                    saved: saved.clone(),
+                    codes: Arc::clone(&codes),
+                    reader: reader.clone(),
+                    backup: config.backup.clone(),
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                 }),
             };

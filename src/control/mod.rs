@@ -248,6 +248,7 @@ impl Control {
             }
             if Instant::now() >= next_snapshot {
                 self.turn_gate();
+                self.ban_recognised();
                 self.publish();
                 self.supervisor.beat(&self.snapshots.load());
                 next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
@@ -306,8 +307,25 @@ impl Control {
         for worker in &workers {
             self.upkeep.ban(worker, until_unix, reason);
         }
+        self.close_workers(workers, reason);
+    }
+
+    /// A worker of which only the hash was known has come: from here on it is banned by its name.
+    fn ban_recognised(&mut self) {
+        let recognised = self.upkeep.recognised(&self.ledger.roster().read(), unix_now());
+        for (worker, ban) in &recognised {
+            self.upkeep.ban(worker, ban.until_unix, &ban.reason);
+        }
+        if let Some((_, ban)) = recognised.first() {
+            let workers = recognised.iter().map(|(worker, _)| worker.to_string()).collect();
+            self.close_workers(workers, &ban.reason);
+        }
+    }
+
+    /// Says why, and ends what connections the workers have.
+    fn close_workers(&self, workers: Vec<String>, reason: &str) {
         let names = workers.into_iter().map(|name| name.trim().to_owned()).collect();
-        let words = Ban::new("", until_unix, reason, None).notice();
+        let words = Ban::new("", 0, reason, None).notice();
         self.send_errand(&Errand::CloseWorkers { names: Arc::new(names), words: words.into() });
     }
 

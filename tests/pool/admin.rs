@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::http::{self, Response};
 use crate::miner::Miner;
@@ -158,6 +159,17 @@ fn an_operator_bans_a_miner_lets_it_back_and_stops_the_pool() {
     until("the ban is lifted", SNAPSHOT_LIMIT, || {
         (!format!("{:?}", authorize(&worker)).contains("banned")).then_some(())
     });
+    // One that is not here, and of which only the hash of its name is known.
+    let hash = const_hex::encode(Sha256::digest(format!("{MINER_ADDRESS}.later")));
+    operator.act(
+        "/admin/bans/add",
+        &format!("worker={hash}&unit=endless&reason=x"),
+        "worker_banned",
+    );
+    let later = Miner::join(pool.stratum(), &format!("{MINER_ADDRESS}.later"));
+    let lines = later.into_connection().last_words(ANSWER_LIMIT).expect("the pool closes");
+    assert!(lines.last().is_some_and(|line| line.contains("Banned: x")), "{lines:?}");
+    assert!(format!("{:?}", authorize(&format!("{MINER_ADDRESS}.later"))).contains("banned: x"));
     // Nobody else has noticed any of it.
     stays.job();
 

@@ -6,6 +6,7 @@
 //! routes → (is it on? → from our own page? → signed in? → made for this session?) → visit → pages
 //! ```
 
+mod accounts;
 mod audit;
 mod bans;
 mod gate;
@@ -22,9 +23,11 @@ mod settings;
 mod tests;
 mod visit;
 
-use std::cell::{Cell, RefCell};
+#[cfg(test)]
+use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -36,11 +39,15 @@ pub use routes::answer;
 
 use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
+use crate::backup::BackupSettings;
+use crate::codes::Codes;
 use crate::command::Command;
 use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
+use crate::saved_workers::SavedWorkers;
+use crate::store::Reader;
 use gate::HashGate;
 
 /// Whatever it is used for, a session ends after this.
@@ -56,6 +63,10 @@ pub struct AdminPlan {
     pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
+    pub saved: SavedWorkers,
+    pub codes: Arc<Mutex<Codes>>,
+    pub reader: Reader,
+    pub backup: BackupSettings,
     /// Seconds, `hashrate_ema_tau_seconds`.
     pub hashrate_tau: f64,
 }
@@ -68,6 +79,10 @@ pub struct Admin {
     pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
+    pub saved: SavedWorkers,
+    pub codes: Arc<Mutex<Codes>>,
+    pub reader: Reader,
+    pub backup: BackupSettings,
     pub hashrate_tau: f64,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
@@ -77,6 +92,7 @@ pub struct Admin {
     /// What was wrong with `admin.toml` when it was read last, so that it is said once.
     complaint: RefCell<Option<String>>,
     /// Tests live faster.
+    #[cfg(test)]
     ahead: Cell<Duration>,
 }
 
@@ -92,6 +108,10 @@ impl Admin {
             logs: plan.logs,
             roster: plan.roster,
             bans: plan.bans,
+            saved: plan.saved,
+            codes: plan.codes,
+            reader: plan.reader,
+            backup: plan.backup,
             hashrate_tau: plan.hashrate_tau,
             switch,
             audit: Audit::default(),
@@ -99,6 +119,7 @@ impl Admin {
             backoff: RefCell::default(),
             hashing: HashGate::default(),
             complaint: RefCell::default(),
+            #[cfg(test)]
             ahead: Cell::default(),
         })
     }
@@ -113,18 +134,24 @@ impl Admin {
             error!(component = "admin", %error, "admin.toml cannot be used, the panel is off");
         }
         *self.complaint.borrow_mut() = complaint;
-        let access = read.ok().filter(|access| access.is_enabled);
-        let fingerprint = access.as_ref().map(|access| access.fingerprint);
-        let ended = self.sessions.borrow_mut().keep(|with| Some(*with) == fingerprint);
+        let access = read.ok()?;
+        let with = access.is_enabled.then_some(access.fingerprint);
+        let ended = self.sessions.borrow_mut().keep(|session| Some(*session) == with);
         if ended > 0 {
             warn!(
                 component = "admin",
-                ended, "sessions ended: the panel is off or has other credentials"
+                ended, "sessions ended: the panel is off, or has other credentials"
             );
         }
-        access
+        access.is_enabled.then_some(access)
     }
 
+    #[cfg(not(test))]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[cfg(test)]
     fn now(&self) -> Instant {
         Instant::now() + self.ahead.get()
     }

@@ -10,7 +10,7 @@ use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::visit::{Desk, Visit, refused, see_other};
-use super::{bans, home, login, logs, miners, operator, settings};
+use super::{accounts, bans, home, login, logs, miners, operator, settings};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -26,6 +26,7 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { path: HOME, name: "Settings" },
     Tab { path: miners::PATH, name: "Miners" },
+    Tab { path: accounts::PATH, name: "Accounts" },
     Tab { path: bans::PATH, name: "Bans" },
     Tab { path: settings::CONFIG, name: "Configuration" },
     Tab { path: logs::PATH, name: "Logs" },
@@ -58,6 +59,9 @@ const ROUTES: &[AdminRoute] = &[
     page(miners::PATH, |visit| miners::page(&visit, None).into()),
     action("/admin/miners/disconnect", miners::disconnect),
     action("/admin/miners/ban", miners::ban),
+    page(accounts::PATH, |visit| accounts::page(&visit, None)),
+    action("/admin/logins/delete", accounts::delete),
+    action("/admin/logins/ban", accounts::ban),
     page(bans::PATH, |visit| bans::page(&visit, None).into()),
     action("/admin/bans/remove", bans::lift),
     action("/admin/bans/add", bans::add),
@@ -107,9 +111,11 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
     let query = Fields::of_form(&request.query).unwrap_or_default();
     let signed = admin.sessions.borrow_mut().of(request, is_https, access.idle, admin.now());
     let desk = || Desk::new(Rc::clone(admin), site, request);
+    if path == LOGIN {
+        return Some(login::sign_in(desk(), access, &form, signed, is_https));
+    }
     let Some(signed) = signed else {
         return Some(match path {
-            LOGIN => login::sign_in(desk(), access, &form, is_https),
             HOME => login::page(&desk(), &query, None).into(),
             LOGOUT => see_other("/admin?notice=logged_out").into(),
             _ if is_data => refused(Status::Unauthorized, "Sign in first.").into(),
@@ -117,10 +123,6 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
             _ => see_other(HOME).into(),
         });
     };
-    if path == LOGIN {
-        // In another tab somebody has signed in already; whoever asks may be another.
-        return Some(login::sign_in(desk(), access, &form, is_https));
-    }
     let visit = Visit { desk: desk(), access, signed, query, form };
     if wanted == Method::Post && !visit.signed.made(visit.form.get("form_token")) {
         visit.note("refused", path, "the form is of another session");

@@ -14,8 +14,11 @@ use crate::cli::Flags;
 use crate::config::Loader;
 use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
+use crate::store::{EndedBans, StoreHandle, StorePlan, open};
 
+mod accounts;
 mod lists;
+mod operator;
 
 const CONFIG: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n\
                       rpc_url = \"http://me:hunter2@127.0.0.1:8332\"\n";
@@ -31,7 +34,7 @@ pub(super) struct Bench {
 }
 
 /// What a pool over this folder gives its panel.
-fn plan(folder: &Path, commands: Sender<Command>) -> AdminPlan {
+fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Reader) -> AdminPlan {
     let (config, logs) = (folder.join("config"), folder.join("logs"));
     fs::create_dir(&config).unwrap();
     fs::create_dir(&logs).unwrap();
@@ -55,6 +58,14 @@ fn plan(folder: &Path, commands: Sender<Command>) -> AdminPlan {
         logs,
         roster: RosterReader::default(),
         bans: Arc::default(),
+        saved: SavedWorkers::new(Vec::new(), store),
+        codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+        reader,
+        backup: BackupSettings {
+            path: None,
+            interval: Duration::from_secs(3600),
+            force_every_interval: false,
+        },
         hashrate_tau: 450.0,
     }
 }
@@ -63,7 +74,13 @@ impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
-        let plan = plan(folder.path(), sender);
+        let store_plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("backup"),
+        };
+        let (store, reader, _) = open(&store_plan).unwrap().0.spawn().unwrap();
+        let plan = plan(folder.path(), sender, store, reader);
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(
             SnapshotCell::new(sample::busy()),
@@ -259,6 +276,15 @@ fn signing_in_makes_a_session_and_takes_the_password_out_of_the_file() {
     // And again, with what is left in the file.
     assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
     assert_eq!(bench.file(), file);
+    let sessions = |bench: &Bench| {
+        bench
+            .admin()
+            .sessions
+            .borrow_mut()
+            .list(Duration::from_secs(900), bench.admin().now())
+            .len()
+    };
+    assert_eq!(sessions(&bench), 1, "the one before has ended");
 }
 
 #[test]
@@ -288,6 +314,7 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
     let response = bench.login("admin", PASSWORD);
     assert_eq!(response.status, Status::TooManyRequests, "even the right one");
     assert_eq!(response.field("Retry-After"), Some("60"));
+    assert_eq!(bench.admin().audit.entries().len(), 5, "and that is not written down again");
     // Others are not locked out.
     let mut request = bench.request(Method::Post, "/admin/login", "");
     request.body = b"username=admin&password=correct+horse+battery".to_vec();
@@ -296,6 +323,23 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
     bench.pass(Duration::from_secs(61));
     assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
     assert_eq!(bench.login("admin", "x").status, Status::Unauthorized, "and all is forgotten");
+}
+
+#[test]
+fn when_too_many_passwords_are_checked_at_once_one_is_told_to_come_back() {
+    let bench = Bench::signed_in();
+    let held: Vec<_> = std::iter::from_fn(|| bench.admin().hashing.queue()).collect();
+    let form = "confirm=REBOOT&password=correct+horse+battery";
+    for response in [bench.login("admin", PASSWORD), bench.post("/admin/reboot", form)] {
+        assert_eq!(response.status, Status::TooManyRequests);
+        assert_eq!(response.field("Retry-After"), Some("2"));
+        assert!(body(&response).contains("Too many passwords are being checked"));
+    }
+    drop(held);
+    for _ in 0..10 {
+        // Waiting for one's turn was no failure.
+        assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
+    }
 }
 
 #[test]

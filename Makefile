@@ -1,7 +1,7 @@
 # Short names for what one does with this project; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench build fmt lint clean-demo
+.PHONY: help demo test pages screenshots fuzz bench build fmt lint clean-demo
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -12,6 +12,14 @@ demo: ## run node, pool and miner on this machine and watch blocks being found
 
 test: ## format, lints and all tests, with a real Bitcoin Core
 	@scripts/test.sh
+
+pages: ## only the tests of the pages, with a real browser
+	cargo build --workspace
+	scripts/pages-check.sh
+
+screenshots: ## pictures of all pages in target/screenshots, and the one in the README
+	cargo build --workspace
+	scripts/pages-check.sh screenshots
 
 fuzz: ## run each fuzz target for a minute, and keep what it finds
 	@scripts/fuzz.sh

@@ -59,6 +59,12 @@ node() {
     "$BITCOIND" -version | head -1
 }
 
+# The miner is another package's program, which `cargo test` has no reason to build.
+pages() {
+    cargo build --quiet --workspace
+    scripts/pages-check.sh check "${CARGO_TARGET_DIR:-target}/debug"
+}
+
 phase packages scripts/packages.sh gcc g++ make cmake pkg-config libzmq3-dev
 phase toolchain toolchain
 phase node node
@@ -67,3 +73,4 @@ phase lint cargo clippy --workspace --all-targets -- -D warnings
 phase deploy scripts/deploy-check.sh
 phase test cargo test --workspace
 phase web scripts/web-check.sh "${CARGO_TARGET_DIR:-target}/debug/gopool"
+phase pages pages

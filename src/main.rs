@@ -25,6 +25,8 @@ use gopool::history::HistoryKeeper;
 use gopool::join;
 use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
+use gopool::live::LiveSettings;
+use gopool::log::tail::LogFiles;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
@@ -191,14 +193,16 @@ fn run(
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
     let (commander, commands) = unbounded();
+    let live = LiveSettings::new(loader.clone(), config.clone(), commander.clone());
     signals::listen(
-        loader.clone(),
+        Arc::clone(&live),
         Arc::clone(&switch),
         Arc::clone(&supervisor),
         commander.clone(),
     )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
+    let logs = LogFiles::of(&log_plan);
     let levels = log.insert(early_log.open(log_plan)?).levels();
     announce(&config, &cores, open_files);
     bring_up_to_date(&config, flags.rewrite_config);
@@ -255,6 +259,8 @@ fn run(
                 admin: Some(AdminPlan {
                     paths: loader.paths().clone(),
                     commands: commander,
+                    live,
+                    logs,
                     roster: roster.clone(),
                     bans: Arc::clone(&shared.bans),
                     saved: saved.clone(),

@@ -221,7 +221,12 @@ impl Control {
                     self.on_block(&event);
                 },
                 recv(commands) -> command => match command {
-                    Ok(Command::Reload(config, _until_done)) => self.on_reload(*config),
+                    Ok(Command::Reload(config, _until_done)) => {
+                        self.configure(*config, "configuration reloaded");
+                    }
+                    Ok(Command::Configure(config)) => {
+                        self.configure(*config, "configuration changed");
+                    }
                     Ok(Command::Ban { workers, length, reason }) => {
                         self.on_ban(workers, length, &reason);
                     }
@@ -321,9 +326,9 @@ impl Control {
     }
 
     /// Goes on with another configuration, as far as a running pool can.
-    fn on_reload(&mut self, config: Config) {
+    fn configure(&mut self, config: Config, event: &str) {
         let changes = reload::changes(&self.config, &config);
-        self.config = reload::take(&self.config, config);
+        self.config = config.taken_after(&self.config);
         let settings = Arc::new(self.config.settings.clone());
         for shard in &self.shards {
             shard.downlink.send_settings(Arc::clone(&settings));
@@ -341,7 +346,7 @@ impl Control {
             }
         }
         self.publish();
-        reload::report(&changes, &self.config);
+        reload::report(&changes, &self.config, event);
     }
 
     /// Lets miners go when there has been no fresh work for them for too long, and welcomes them

@@ -13,10 +13,12 @@ mod gate;
 mod home;
 mod list;
 mod login;
+mod logs;
 mod miners;
 mod notice;
 mod operator;
 mod routes;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -42,6 +44,8 @@ use crate::codes::Codes;
 use crate::command::Command;
 use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
+use crate::live::LiveSettings;
+use crate::log::tail::LogFiles;
 use crate::saved_workers::SavedWorkers;
 use crate::store::Reader;
 use gate::HashGate;
@@ -55,6 +59,8 @@ pub struct AdminPlan {
     /// Where `admin.toml` is.
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
     pub saved: SavedWorkers,
@@ -69,6 +75,8 @@ pub struct AdminPlan {
 pub struct Admin {
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
     pub saved: SavedWorkers,
@@ -96,6 +104,8 @@ impl Admin {
         Rc::new(Self {
             paths: plan.paths,
             commands: plan.commands,
+            live: plan.live,
+            logs: plan.logs,
             roster: plan.roster,
             bans: plan.bans,
             saved: plan.saved,

@@ -10,7 +10,7 @@ use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::visit::{Desk, Visit, refused, see_other};
-use super::{accounts, bans, home, login, miners, operator};
+use super::{accounts, bans, home, login, logs, miners, operator, settings};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -24,25 +24,33 @@ pub struct Tab {
 }
 
 pub const TABS: &[Tab] = &[
-    Tab { path: HOME, name: "Control" },
+    Tab { path: HOME, name: "Settings" },
     Tab { path: miners::PATH, name: "Miners" },
     Tab { path: accounts::PATH, name: "Accounts" },
     Tab { path: bans::PATH, name: "Bans" },
+    Tab { path: settings::CONFIG, name: "Configuration" },
+    Tab { path: logs::PATH, name: "Logs" },
     Tab { path: operator::PATH, name: "Operator" },
 ];
 
 struct AdminRoute {
     path: &'static str,
     method: Method,
+    /// Asked for by a script, which has no use for the page where people sign in.
+    is_data: bool,
     answer: fn(Visit) -> Answer,
 }
 
 const fn page(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
-    AdminRoute { path, method: Method::Get, answer }
+    AdminRoute { path, method: Method::Get, is_data: false, answer }
 }
 
 const fn action(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
-    AdminRoute { path, method: Method::Post, answer }
+    AdminRoute { path, method: Method::Post, is_data: false, answer }
+}
+
+const fn data(path: &'static str, method: Method, answer: fn(Visit) -> Answer) -> AdminRoute {
+    AdminRoute { path, method, is_data: true, answer }
 }
 
 /// Pages and actions for who is signed in.
@@ -58,8 +66,15 @@ const ROUTES: &[AdminRoute] = &[
     action("/admin/bans/remove", bans::lift),
     action("/admin/bans/add", bans::add),
     page(operator::PATH, |visit| operator::page(&visit).into()),
+    action("/admin/apply", settings::apply),
+    action("/admin/persist", settings::persist),
     action("/admin/reload-ui", home::reload_ui),
     action("/admin/reboot", home::reboot),
+    page(settings::CONFIG, |visit| settings::viewer(&visit).into()),
+    page(logs::PATH, logs::page),
+    data("/admin/logs/tail", Method::Get, logs::tail),
+    action("/admin/logs/switch", logs::switch),
+    data("/admin/logs/flags", Method::Post, logs::switch_data),
 ];
 
 /// None for what is not there, or must seem so: the panel is off.
@@ -71,6 +86,7 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         "/admin/" => Method::Get,
         _ => ROUTES.iter().find(|route| route.path == path)?.method,
     };
+    let is_data = ROUTES.iter().any(|route| route.path == path && route.is_data);
     let access = admin.access()?;
     let public = admin.switch.public_url.load();
     let is_https = request.is_https || public.as_ref().is_some_and(|url| url.is_https);
@@ -102,6 +118,7 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         return Some(match path {
             HOME => login::page(&desk(), &query, None).into(),
             LOGOUT => see_other("/admin?notice=logged_out").into(),
+            _ if is_data => refused(Status::Unauthorized, "Sign in first.").into(),
             _ if wanted == Method::Post => see_other("/admin?notice=session_ended").into(),
             _ => see_other(HOME).into(),
         });

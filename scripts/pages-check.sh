@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Looks at the pages of real pools with a real browser (tests/pages): Debian's Chromium, a Bitcoin Core on
+# a signet of our own, and CPU miners. All of them are started here and end with this script.
+#
+#   scripts/pages-check.sh                        every test, against target/debug
+#   scripts/pages-check.sh check [FOLDER] [PART]  against the programs in FOLDER; only files with PART in their name
+#   scripts/pages-check.sh screenshots [FOLDER]   pictures of all pages into target/screenshots, and the README's
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mode=${1:-check}
+programs=$(realpath -m "${2:-target/debug}")
+for name in gopool gopool-miner; do
+    [ -x "$programs/$name" ] || { echo "pages-check: no $programs/$name: cargo build --workspace first" >&2; exit 1; }
+done
+
+scripts/packages.sh chromium fonts-dejavu-core
+# One that is there will do, whoever packed it; Debian 12's own is too old for the driver.
+command -v node >/dev/null || scripts/packages.sh nodejs
+command -v npm >/dev/null || scripts/packages.sh npm
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 15) ? 0 : 1)' ||
+    { echo "pages-check: Node.js 20.15 or newer is needed, this is $(node --version)" >&2; exit 1; }
+
+# Installed anew only when the lock file says something else.
+lock=tests/pages/package-lock.json
+kept=tests/pages/node_modules/.package-lock.sum
+if [ "$(sha256sum <"$lock")" != "$(cat "$kept" 2>/dev/null)" ]; then
+    (cd tests/pages && timeout 300 npm ci --silent)
+    sha256sum <"$lock" >"$kept"
+fi
+
+BITCOIND=$(scripts/node.sh)
+CHROMIUM=$(command -v chromium)
+export BITCOIND CHROMIUM GOPOOL="$programs/gopool" GOPOOL_MINER="$programs/gopool-miner"
+case $mode in
+check) exec node tests/pages/check.mjs "${3:-}" ;;
+screenshots) exec node tests/pages/screenshots.mjs target/screenshots documentation/page.png ;;
+*)
+    sed -n '2,/^set /{/^#/s/^# \?//p}' "$0" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,49 @@
+// Starts the scenes, runs every file of tests against them, and ends all of it.
+//
+//   node check.mjs [part of a file's name]
+
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { fileURLToPath } from "node:url";
+
+import { busy, empty, nodeless } from "./scene.mjs";
+
+/** Files at a time. More would only wait for the same two cores, and time limits would be missed. */
+const CONCURRENCY = 3;
+
+const here = dirname(fileURLToPath(import.meta.url));
+const wanted = process.argv[2] ?? "";
+const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs") && name.includes(wanted)).map((name) => join(here, name));
+// Figures are taken when nothing else is going on.
+const timed = files.filter((name) => name.includes("budgets"));
+
+let scenes = [];
+const end = async () => { for (const scene of scenes.splice(0)) await scene.end(); };
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => end().finally(() => process.exit(130)));
+
+function passes(some, concurrency) {
+  if (some.length === 0) return true;
+  return new Promise((resolve) => {
+    let hasPassed = true;
+    const tests = run({ files: some, concurrency });
+    tests.on("test:fail", () => { hasPassed = false; });
+    tests.once("end", () => resolve(hasPassed));
+    tests.compose(new spec()).pipe(process.stdout, { end: false });
+  });
+}
+
+try {
+  const started = Date.now();
+  const outcomes = await Promise.allSettled([busy(), empty(), nodeless()]);
+  scenes = outcomes.filter((one) => one.status === "fulfilled").map((one) => one.value);
+  for (const one of outcomes) if (one.status === "rejected") throw one.reason;
+  console.log(`scenes are up after ${((Date.now() - started) / 1000).toFixed(1)} s: ${scenes.map((scene) => `${scene.name} ${scene.url}`).join(", ")}`);
+  process.env.PAGES_SCENES = JSON.stringify(Object.fromEntries(scenes.map((scene) => [scene.name, scene.url])));
+  const hasPassed = await passes(files.filter((name) => !timed.includes(name)), CONCURRENCY);
+  const isQuick = await passes(timed, 1);
+  process.exitCode = hasPassed && isQuick ? 0 : 1;
+} finally {
+  await end();
+}

@@ -1,0 +1,299 @@
+// A pool as visitors meet it: the real programs, each started here and ended here by its process id.
+// What they keep is in a folder that goes at the end.
+
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { dayOfHistory } from "./history.mjs";
+
+const GOPOOL = process.env.GOPOOL;
+const MINER = process.env.GOPOOL_MINER;
+const BITCOIND = process.env.BITCOIND;
+
+// Addresses of published test vectors: nobody's savings, and valid on any signet.
+const POOL_ADDRESS = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+export const MINER_ADDRESS = "tb1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vq47zagq";
+export const OTHER_ADDRESS = "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7";
+/** Invalid submissions until a ban: few, so that it is there before the first page is looked at. */
+const BAN_AFTER = 3;
+/** A debug build on a machine that does other things too. */
+const START_MS_MAX = 60_000;
+const END_MS_MAX = 30_000;
+const POLL_MS = 100;
+
+/** Waits until `probe` has something to say; its failures meanwhile are of no interest. */
+export async function until(what, probe, limitMs = START_MS_MAX) {
+  const endsAt = Date.now() + limitMs;
+  for (;;) {
+    const found = await Promise.resolve().then(probe).catch(() => undefined);
+    if (found) return found;
+    if (Date.now() > endsAt) throw new Error(`not within ${limitMs / 1000} s: ${what}`);
+    await sleep(POLL_MS);
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+class Program {
+  /** The kernel ends it should this process be killed outright. */
+  constructor(path, flags, log) {
+    this.name = path.split("/").pop();
+    this.log = log;
+    const output = openSync(log, "a");
+    this.process = spawn("setpriv", ["--pdeathsig", "TERM", path, ...flags], { stdio: ["ignore", output, output] });
+    closeSync(output);
+    this.ended = new Promise((resolve) => this.process.once("exit", resolve));
+  }
+
+  get isRunning() {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  text() {
+    return readFileSync(this.log, "utf8");
+  }
+
+  /** As `until`, but what has ended is not waited for. */
+  async until(what, probe) {
+    const found = await until(what, async () => {
+      if (!this.isRunning) return { hasEnded: true };
+      const value = await probe();
+      return value && { value };
+    }).catch((error) => ({ error }));
+    if ("value" in found) return found.value;
+    throw new Error(`${this.name}: ${found.error?.message ?? "ended by itself"}\n${this.text().slice(-3000)}`);
+  }
+
+  signal(name) {
+    if (this.isRunning) this.process.kill(name);
+  }
+
+  async end() {
+    if (!this.isRunning) return;
+    this.signal("SIGCONT");
+    this.signal("SIGTERM");
+    const isLate = await Promise.race([this.ended.then(() => false), sleep(END_MS_MAX, true, { ref: false })]);
+    if (isLate) this.signal("SIGKILL");
+    await this.ended;
+  }
+}
+
+/** A miner that says what it is told to say, over a socket. */
+class Client {
+  static async open(port, agent, user) {
+    const client = new Client();
+    client.socket = connect(port, "127.0.0.1").setEncoding("utf8");
+    client.waiting = new Map();
+    client.rest = "";
+    client.socket.on("error", () => {});
+    client.socket.on("data", (text) => client.#read(text));
+    await client.ask("mining.subscribe", [agent]);
+    await client.ask("mining.authorize", [user, "x"]);
+    client.user = user;
+    await until(`work for ${user}`, () => client.job);
+    return client;
+  }
+
+  #read(text) {
+    const lines = (this.rest + text).split("\n");
+    this.rest = lines.pop();
+    for (const line of lines.filter(Boolean)) {
+      const message = JSON.parse(line);
+      if (message.method === "mining.notify") this.job = message.params;
+      this.waiting.get(message.id)?.(message);
+      this.waiting.delete(message.id);
+    }
+  }
+
+  ask(method, params) {
+    this.id = (this.id ?? 0) + 1;
+    this.socket.write(`${JSON.stringify({ id: this.id, method, params })}\n`);
+    return Promise.race([
+      new Promise((resolve) => this.waiting.set(this.id, resolve)),
+      sleep(START_MS_MAX, undefined, { ref: false }).then(() => { throw new Error(`no answer to ${method}`); }),
+    ]);
+  }
+
+  /** A submission that is refused and held against whoever sends it. */
+  submitNonsense() {
+    const [job, , , , , , , ntime] = this.job;
+    return this.ask("mining.submit", [this.user, job, "00000000", ntime, "no nonce"]);
+  }
+}
+
+export class Scene {
+  programs = [];
+  clients = [];
+  folder = mkdtempSync(join(tmpdir(), "gopool-pages-"));
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  #launch(path, flags) {
+    const log = join(this.folder, `${path.split("/").pop()}-${this.programs.length}.log`);
+    const program = new Program(path, flags, log);
+    this.programs.push(program);
+    return program;
+  }
+
+  /** A signet anyone may mine: its challenge 51 is OP_TRUE. About five million hashes are a block. */
+  async startNode() {
+    const [rpc, hashes, blocks] = [await freePort(), await freePort(), await freePort()];
+    const folder = join(this.folder, "node");
+    mkdirSync(folder);
+    this.ports = { rpc, hashes, blocks };
+    this.cookie = join(folder, "cookie");
+    this.node = this.#launch(BITCOIND, [
+      "-signet", "-signetchallenge=51", `-datadir=${folder}`, "-listen=0", "-connect=0", "-networkactive=0",
+      "-maxtipage=3153600000", `-rpcport=${rpc}`, `-rpccookiefile=${this.cookie}`, "-printtoconsole=0",
+      `-zmqpubhashblock=tcp://127.0.0.1:${hashes}`, `-zmqpubrawblock=tcp://127.0.0.1:${blocks}`,
+    ]);
+    await this.node.until("an answer over RPC", () => this.#rpc("getblockcount").then(() => true));
+  }
+
+  async #rpc(method) {
+    const response = await fetch(`http://127.0.0.1:${this.ports.rpc}/`, {
+      method: "POST",
+      headers: { Authorization: `Basic ${Buffer.from(readFileSync(this.cookie, "utf8")).toString("base64")}` },
+      body: JSON.stringify({ method, params: [] }),
+    });
+    return (await response.json()).result;
+  }
+
+  async startPool({ hasHistory = false } = {}) {
+    const folder = join(this.folder, "pool");
+    mkdirSync(join(folder, "config"), { recursive: true });
+    mkdirSync(join(folder, "state"));
+    const { rpc, hashes, blocks } = this.ports ?? {};
+    writeFileSync(join(folder, "config/config.toml"), `
+[server]
+pool_listen = "127.0.0.1:0"
+status_listen = "127.0.0.1:0"
+status_tls_listen = ""
+[branding]
+status_brand_name = "Example pool"
+status_tagline = "Solo mining, to your own wallet"
+[stratum]
+stratum_tls_listen = ""
+[node]
+rpc_url = "http://127.0.0.1:${rpc ?? 9}"
+rpc_cookie_path = "${this.cookie ?? "/nonexistent"}"
+payout_address = "${POOL_ADDRESS}"
+zmq_hashblock_addr = "${hashes ? `tcp://127.0.0.1:${hashes}` : ""}"
+zmq_rawblock_addr = "${blocks ? `tcp://127.0.0.1:${blocks}` : ""}"
+[mining]
+pool_fee_percent = 2.0
+`);
+    // As in the demo: the maximum stays below a signet block's difficulty.
+    writeFileSync(join(folder, "config/tuning.toml"), `
+[difficulty]
+default_difficulty = 0.0002
+min_difficulty = 0.00001
+max_difficulty = 0.001
+target_shares_per_min = 40.0
+`);
+    writeFileSync(join(folder, "config/policy.toml"), `
+[bans]
+ban_invalid_submissions_after = ${BAN_AFTER}
+`);
+    if (hasHistory) {
+      writeFileSync(join(folder, "state/saved_worker_periods_history.journal"), dayOfHistory(Date.now()));
+    }
+    this.pool = this.#launch(GOPOOL, ["-data-dir", folder, "-network", "signet", "-shards", "1", "-stdout", "-saved-workers-local-noauth"]);
+    const address = (component) => () => this.pool.text().match(new RegExp(`listening component=${component} .*addr=([0-9.:]+)`))?.[1];
+    this.url = `http://${await this.pool.until("pages", address("http"))}`;
+    await this.pool.until("an answer", () => fetch(`${this.url}/healthz`).then((response) => response.ok));
+    if (this.node) {
+      this.stratum = Number((await this.pool.until("a port for miners", address("stratum"))).split(":").pop());
+    }
+  }
+
+  startMiner(user, hashesPerSecond) {
+    const limit = hashesPerSecond ? ["--hashes-per-second", String(hashesPerSecond)] : [];
+    return this.#launch(MINER, ["--url", `127.0.0.1:${this.stratum}`, "--user", user, "--threads", "1", "--version-rolling", ...limit]);
+  }
+
+  async connect(agent, user) {
+    const client = await Client.open(this.stratum, agent, user);
+    this.clients.push(client);
+    return client;
+  }
+
+  async json(path) {
+    return (await fetch(`${this.url}${path}`)).json();
+  }
+
+  /** Each before the one it depends on: miners, the pool, the node. */
+  async end() {
+    for (const client of this.clients) client.socket.destroy();
+    for (const program of this.programs.toReversed()) await program.end();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A pool that has been at work: blocks, several workers, a refused share, a ban, a day of history. */
+export async function busy() {
+  const scene = new Scene("busy");
+  try {
+    await scene.startNode();
+    await scene.startPool({ hasHistory: true });
+    const eager = scene.startMiner(`${MINER_ADDRESS}.garage`);
+    await scene.connect("bitaxe/BM1370/v2.9.0", `${OTHER_ADDRESS}.desk`);
+    await scene.connect("NerdMinerV2/1.8.3", `${MINER_ADDRESS}.shelf`);
+    const careless = await scene.connect("cgminer/4.12.1", `${OTHER_ADDRESS}.careless`);
+    await careless.submitNonsense();
+    const hopeless = await scene.connect("cpuminer/2.5.1", `${OTHER_ADDRESS}.hopeless`);
+    for (let count = 0; count < BAN_AFTER; count += 1) await hopeless.submitNonsense();
+    scene.startMiner(`${OTHER_ADDRESS}.attic`, 100_000);
+    await until("three blocks and a ban", async () => {
+      const { blocks_accepted: found } = await scene.json("/api/pool-page");
+      const { banned_workers: banned } = await scene.json("/api/overview");
+      return found >= 3 && banned?.length > 0;
+    }, 2 * START_MS_MAX);
+    // What is left is slow enough for a browser beside it, and finds a block every ten seconds or so.
+    await eager.end();
+    scene.startMiner(`${MINER_ADDRESS}.garage`, 400_000);
+    return scene;
+  } catch (error) {
+    await scene.end();
+    throw error;
+  }
+}
+
+/** A pool to which no miner has come yet. */
+export async function empty() {
+  const scene = new Scene("empty");
+  try {
+    await scene.startNode();
+    await scene.startPool();
+    return scene;
+  } catch (error) {
+    await scene.end();
+    throw error;
+  }
+}
+
+/** A pool whose node does not answer. */
+export async function nodeless() {
+  const scene = new Scene("nodeless");
+  try {
+    await scene.startPool();
+    return scene;
+  } catch (error) {
+    await scene.end();
+    throw error;
+  }
+}

@@ -1,0 +1,56 @@
+// Takes pictures of all pages, and the one for the README.
+//
+//   node screenshots.mjs FOLDER PICTURE
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { launch, open } from "./browser.mjs";
+import { SCHEMES, WIDTHS, placesOf } from "./places.mjs";
+import { busy, empty, nodeless } from "./scene.mjs";
+
+/** Hashrates are told once there have been some shares. */
+const WARM_UP_MS = 45_000;
+const PHONE_WIDTH_MAX = 500;
+const README = { width: 1200, height: 1000 };
+
+const [folder, picture] = process.argv.slice(2);
+const scenes = [];
+let browser;
+const end = async () => {
+  await browser?.close();
+  for (const scene of scenes.splice(0)) await scene.end();
+};
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => end().finally(() => process.exit(130)));
+
+async function takeAll(scene, width, colorScheme) {
+  // Bars of a phone lie over the page.
+  const isPhone = width < PHONE_WIDTH_MAX;
+  const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 }, isMobile: isPhone, hasTouch: isPhone });
+  const page = await context.newPage();
+  for (const place of placesOf(scene.name)) {
+    await open(page, scene.url + place.path);
+    const name = `${scene.name}-${place.name}-${width}-${colorScheme}.png`;
+    await page.screenshot({ path: join(folder, name), fullPage: true, animations: "disabled" });
+  }
+  await context.close();
+}
+
+try {
+  mkdirSync(folder, { recursive: true });
+  for (const scene of await Promise.all([busy(), empty(), nodeless()])) scenes.push(scene);
+  console.log("pools are up; waiting until hashrates have settled");
+  await sleep(WARM_UP_MS);
+  browser = await launch();
+  for (const scene of scenes) {
+    for (const width of WIDTHS) for (const colorScheme of SCHEMES) await takeAll(scene, width, colorScheme);
+    console.log(`${scene.name}: ${placesOf(scene.name).length * WIDTHS.length * SCHEMES.length} pictures in ${folder}`);
+  }
+  const page = await browser.newPage({ viewport: README, colorScheme: "light" });
+  await open(page, scenes[0].url);
+  await page.screenshot({ path: picture, animations: "disabled" });
+  console.log(`wrote ${picture}`);
+} finally {
+  await end();
+}

@@ -13,6 +13,8 @@ pub enum Command {
     Stop,
     /// SIGUSR2: go on with this configuration, which has been read and checked.
     Reload(Box<Config>, Reloading),
+    /// Go on with this one, which somebody has made in the admin panel.
+    Configure(Box<Config>),
     /// Keeps workers, or every worker of a wallet, from being authorized, and ends the connections
     /// that they have.
     Ban { workers: Vec<String>, length: BanLength, reason: String },

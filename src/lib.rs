@@ -12,6 +12,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod cores;
+pub mod live;
 pub mod log;
 pub mod panic_log;
 pub mod ports;

@@ -25,6 +25,8 @@ use gopool::history::HistoryKeeper;
 use gopool::join;
 use gopool::launch::{shared_state, start_shards};
 use gopool::ledger::RosterReader;
+use gopool::live::LiveSettings;
+use gopool::log::tail::LogFiles;
 use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
@@ -191,14 +193,16 @@ fn run(
     let switch = Arc::new(StatusSwitch::default());
     switch.set_public_url(config.public_url.clone());
     let (commander, commands) = unbounded();
+    let live = LiveSettings::new(loader.clone(), config.clone(), commander.clone());
     signals::listen(
-        loader.clone(),
+        Arc::clone(&live),
         Arc::clone(&switch),
         Arc::clone(&supervisor),
         commander.clone(),
     )?;
     let log_plan = log_plan(flags, &config);
     log_plan.announce(flags.log_dir().as_deref());
+    let logs = LogFiles::of(&log_plan);
     let levels = log.insert(early_log.open(log_plan)?).levels();
     announce(&config, &cores, open_files);
     bring_up_to_date(&config, flags.rewrite_config);
@@ -225,7 +229,7 @@ fn run(
     history.set_flush_interval(config.history_flush_interval);
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
-    let backups = Backups::spawn(backup_plan, reader, store.clone())?;
+    let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
@@ -255,8 +259,14 @@ fn run(
                 admin: Some(AdminPlan {
                     paths: loader.paths().clone(),
                     commands: commander,
+                    live,
+                    logs,
                     roster: roster.clone(),
                     bans: Arc::clone(&shared.bans),
+                    saved: saved.clone(),
+                    codes: Arc::clone(&codes),
+                    reader: reader.clone(),
+                    backup: config.backup.clone(),
                     hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                 }),
             };

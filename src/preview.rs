@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::keys::{File, Origin};
+use crate::config::keys::File;
 use crate::config::{Config, ConfigError, Loader, ProblemKind, RpcAuth, examples};
 use crate::cores::Cores;
 use crate::node::cookie::CookieFile;
@@ -107,7 +107,7 @@ fn write_settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
             table = Some(place);
         }
         let line = format!("{} = {entry}", entry.key.name);
-        writeln!(out, "  {line:<56} {}", origin(entry.origin))?;
+        writeln!(out, "  {line:<56} {}", entry.origin)?;
     }
     let list = config.settings.banned_clients.join(", ");
     if !list.is_empty() {
@@ -117,15 +117,6 @@ fn write_settings(config: &Config, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "\n{}\n  bit {bit} = {enabled}", File::VersionBits.name())?;
     }
     Ok(())
-}
-
-fn origin(origin: Origin) -> String {
-    match origin {
-        Origin::Default => "default".to_owned(),
-        Origin::File { file, line } => format!("{}:{line}", file.name()),
-        Origin::Flag(flag) => flag.to_owned(),
-        Origin::SafeMode => "safe mode".to_owned(),
-    }
 }
 
 fn write_plan(config: &Config, out: &mut impl Write) -> io::Result<()> {

@@ -34,6 +34,20 @@ pub fn hash(hex: &str) -> String {
     shorten(hex, 0, HASH_END)
 }
 
+/// A text whose URLs tell nobody how to get in: an error's text may quote the one it failed on.
+pub fn without_credentials(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean += before;
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
+        let authority = &after[..end.unwrap_or(after.len())];
+        rest = &after[authority.rfind('@').map_or(0, |at| at + 1)..];
+    }
+    clean + rest
+}
+
 /// An error text without what tells where the node is or how to get in: addresses, host names,
 /// paths, credentials and long opaque words.
 pub fn error_text(text: &str) -> String {
@@ -124,6 +138,15 @@ mod tests {
     use super::*;
 
     const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+
+    #[test]
+    fn an_url_is_shown_without_its_password() {
+        assert_eq!(
+            without_credentials("failed: http://u:p@host/x and https://a@b"),
+            "failed: http://host/x and https://b"
+        );
+        assert_eq!(without_credentials("connection refused"), "connection refused");
+    }
 
     #[test]
     fn worker_names_follow_the_vectors_of_the_specification() {

@@ -114,11 +114,13 @@ impl SavedWorkers {
         Ok(())
     }
 
-    /// Removes everything of a user, the account included; the hashes of what was saved come back.
-    pub fn remove_user(&self, user_id: &str) -> Result<Vec<String>, SaveError> {
-        self.store.remove_user(user_id)?;
+    /// Removes everything of users, their accounts included, of all or of none; the hashes of what
+    /// was saved come back.
+    pub fn remove_users(&self, user_ids: &[String]) -> Result<Vec<String>, SaveError> {
+        self.store.remove_users(user_ids)?;
         let mut list = self.lock();
-        let rows = list.by_user.remove(user_id).unwrap_or_default();
+        let rows = user_ids.iter().filter_map(|user_id| list.by_user.remove(user_id));
+        let rows: Vec<SavedWorkerRow> = rows.flatten().collect();
         let hashes: Vec<String> = rows.into_iter().map(|row| row.worker_hash).collect();
         for hash in &hashes {
             list.track(hash);
@@ -347,7 +349,7 @@ mod tests {
         bench.saved.remove("a", &hash).unwrap();
         assert_eq!(bench.saved.remove("a", &hash), Err(SaveError::Unknown));
         assert_eq!(bench.saved.set_notify("a", &hash, true), Err(SaveError::Unknown));
-        assert_eq!(bench.saved.remove_user("c"), Ok(vec![hash.clone()]));
+        assert_eq!(bench.saved.remove_users(&["c".to_owned()]), Ok(vec![hash.clone()]));
         let bench = bench.again();
         assert_eq!((bench.saved.notified(&hash), bench.saved.users()), (vec![], vec!["b".into()]));
         bench.saved.remove("b", &hash).unwrap();

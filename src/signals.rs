@@ -12,7 +12,8 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use crate::command::Command;
-use crate::config::{ConfigError, Loader, ProblemKind, bring_up_to_date};
+use crate::config::{ConfigError, ProblemKind};
+use crate::live::LiveSettings;
 use crate::status::StatusSwitch;
 use crate::supervise::{Reloading, Supervisor};
 
@@ -22,18 +23,17 @@ const STOPPED_AT_ONCE: i32 = 1;
 /// Listens from now on. The first SIGINT or SIGTERM stops the pool in order, a second one ends it
 /// at once; SIGUSR1 reloads the pages, SIGUSR2 the configuration (`config.md` §8).
 pub fn listen(
-    loader: Loader,
+    live: Arc<LiveSettings>,
     status: Arc<StatusSwitch>,
     supervisor: Arc<Supervisor>,
-    sender: Sender<Command>,
+    commands: Sender<Command>,
 ) -> io::Result<()> {
-    let stop = sender.clone();
     // One reload at a time, and one that waits: what it reads is the newest anyway.
     let (reload, reloads) = bounded::<()>(1);
     let pages = Arc::clone(&status);
     thread::Builder::new().name("reload".into()).spawn(move || {
         for () in &reloads {
-            reload_files(&loader, &pages, supervisor.reloading(), &sender);
+            reload_files(&live, &pages, supervisor.reloading());
         }
     })?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2])?;
@@ -51,7 +51,7 @@ pub fn listen(
                 _ if is_told => exit(STOPPED_AT_ONCE),
                 _ => {
                     is_told = true;
-                    let _ = stop.send(Command::Stop);
+                    let _ = commands.send(Command::Stop);
                 }
             }
         }
@@ -60,21 +60,14 @@ pub fn listen(
 }
 
 /// Everything is read and checked before anything is applied; what cannot be used changes nothing.
-fn reload_files(
-    loader: &Loader,
-    pages: &StatusSwitch,
-    reloading: Reloading,
-    sender: &Sender<Command>,
-) {
+fn reload_files(live: &LiveSettings, pages: &StatusSwitch, reloading: Reloading) {
     info!(component = "config", "SIGUSR2: the configuration is read again");
-    match loader.load() {
+    match live.reload(reloading) {
         Ok(config) => {
             for warning in &config.warnings {
                 warn!(component = "config", "{warning}");
             }
-            bring_up_to_date(&config, false);
             pages.set_public_url(config.public_url.clone());
-            let _ = sender.send(Command::Reload(Box::new(config), reloading));
         }
         Err(ConfigError::Problems(problems)) => {
             for problem in &problems {

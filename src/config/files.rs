@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use super::change::Edits;
 use super::keys::{
     ANY, Apply, Auth, BackblazeBackup, Bans, Branding, CoinbaseTuning, Difficulty, Discord, Entry,
     File, HashrateTuning, Key, Logging, Mining, Node, Origin, PeerCleaning, PolicyHashrate,
@@ -79,7 +80,15 @@ static ZMQ_BLOCK_ADDR: Key = Key {
 impl Files {
     /// Reads all of them. What is wrong is noted, and is the default until somebody mends it.
     pub fn read(problems: &mut Problems) -> Self {
-        let sources = TOML_FILES.map(|file| Source::read(file, problems));
+        Self::read_with(&[], problems)
+    }
+
+    /// The same, as if these texts were in place of what is on the disk.
+    pub fn read_with(texts: &[(File, String)], problems: &mut Problems) -> Self {
+        let sources = TOML_FILES.map(|file| match texts.iter().find(|(of, _)| *of == file) {
+            Some((_, text)) => Source::of_text(file, text.clone()),
+            None => Source::read(file, problems),
+        });
         let [_, _, services, ..] = &sources;
         let has_services = services.exists();
         let readers = sources.each_ref().map(|source| Reader::parse(source, problems));
@@ -155,6 +164,35 @@ impl Files {
         self.auth = self.auth.clone().or(auth);
         self.backups = self.backups.clone().or(backups);
         self.discord = self.discord.clone().or(discord);
+    }
+
+    /// The same with what an operator has changed since.
+    pub fn with(mut self, edits: &Edits) -> Self {
+        edits.change(&mut self.server);
+        edits.change(&mut self.branding);
+        edits.change(&mut self.stratum);
+        edits.change(&mut self.node);
+        edits.change(&mut self.mining);
+        edits.change(&mut self.logging);
+        edits.change(&mut self.secrets);
+        edits.change(&mut self.auth);
+        edits.change(&mut self.backups);
+        edits.change(&mut self.discord);
+        edits.change(&mut self.status);
+        edits.change(&mut self.answers);
+        edits.change(&mut self.shares);
+        edits.change(&mut self.share_time);
+        edits.change(&mut self.version);
+        edits.change(&mut self.bans);
+        edits.change(&mut self.timeouts);
+        edits.change(&mut self.rate_limits);
+        edits.change(&mut self.difficulty);
+        edits.change(&mut self.coinbase);
+        edits.change(&mut self.hashrate);
+        edits.change(&mut self.sockets);
+        edits.change(&mut self.peer_cleaning);
+        edits.change(&mut self.shards);
+        self
     }
 
     /// Every setting, in the order of the tables.

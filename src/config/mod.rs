@@ -3,13 +3,17 @@
 //!
 //! ```text
 //! keys ─▶ reader ─▶ files ─▶ overrides ─▶ check ─▶ Config
-//!                     └─▶ migrate, rewrite (what goes back to the disk: never a flag)
+//!                     │       ▲
+//!                     │     change (the admin panel's form)
+//!                     └─▶ rewrite, save (what goes back to the disk: never a flag)
 //! ```
 
 pub mod admin;
+pub mod change;
 mod check;
 #[cfg(test)]
 mod documentation;
+pub mod effective;
 pub mod examples;
 mod files;
 pub mod keys;
@@ -17,6 +21,7 @@ mod overrides;
 mod problem;
 mod reader;
 mod rewrite;
+mod save;
 #[cfg(test)]
 mod tests;
 
@@ -40,11 +45,13 @@ use crate::node::zmq::Endpoint;
 use crate::shown::Shown;
 use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
+use change::Edits;
 use files::{Files, Legacy};
-use keys::{Entry, File};
+use keys::{Apply, Entry, File, Key, Origin, Value};
 use problem::Problems;
 pub use problem::{Paths, Problem, ProblemKind};
 pub use rewrite::bring_up_to_date;
+pub use save::{SaveError, Saved, save};
 
 /// Everything the pool runs with.
 #[derive(Clone, Debug)]
@@ -93,6 +100,63 @@ impl Config {
     pub fn payout_address(&self) -> &str {
         &self.job_inputs.payout.pool_address
     }
+
+    /// This configuration for a pool that runs with `before`: what only a restart can change is as
+    /// it was.
+    pub fn taken_after(mut self, before: &Self) -> Self {
+        self.settings.extranonce2_size = before.settings.extranonce2_size;
+        self.accept.clone_from(&before.accept);
+        self.job_inputs.extranonce2_size = before.job_inputs.extranonce2_size;
+        self.job_inputs.pool_entropy.clone_from(&before.job_inputs.pool_entropy);
+        let entries = before.entries.iter().zip(self.entries);
+        self.entries = entries
+            .map(|(old, new)| if new.key.apply == Apply::Restart { old.clone() } else { new })
+            .collect();
+        self
+    }
+
+    /// What must be shown to nobody, wherever it turns up.
+    pub fn secrets(&self) -> Vec<String> {
+        let is_secret = |key: &Key| key.shown == keys::Shown::Secret && key.name != "rpc_user";
+        let texts = self.entries.iter().filter(|entry| is_secret(entry.key));
+        let texts = texts.filter_map(|entry| match &entry.value {
+            Value::Text(text) if !text.is_empty() => Some(text.to_string()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// A setting as it is in force.
+    pub fn entry(&self, key: &Key) -> &Entry {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.expect("there is an entry for each key")
+    }
+
+    /// As it would be without flags and safe mode: what the files say, and what has been changed
+    /// since.
+    pub fn wanted(&self, key: &Key) -> Entry {
+        let entry = self.written(key);
+        match self.view.edits.get(key) {
+            Some(value) => Entry { value: value.clone(), origin: Origin::Panel, ..entry },
+            None => entry,
+        }
+    }
+
+    /// All of those, in the order of the tables.
+    pub fn wanted_entries(&self) -> Vec<Entry> {
+        self.view.entries.iter().map(|entry| self.wanted(entry.key)).collect()
+    }
+
+    /// What the files say.
+    pub fn written(&self, key: &Key) -> Entry {
+        let entry = self.view.entries.iter().find(|entry| entry.key == key);
+        entry.expect("there is an entry for each key").clone()
+    }
+
+    /// What has been changed and not saved.
+    pub fn edits(&self) -> &Edits {
+        &self.view.edits
+    }
 }
 
 /// How to authenticate with the node.
@@ -134,6 +198,9 @@ struct View {
     paths: Paths,
     legacy: Legacy,
     files: Box<Files>,
+    /// What those say.
+    entries: Vec<Entry>,
+    edits: Edits,
 }
 
 /// Why there is no configuration.
@@ -189,8 +256,30 @@ impl Loader {
             return Err(ConfigError::Missing(self.paths.clone()));
         }
         let mut problems = Problems::new(self.paths.clone());
-        let written = Files::read(&mut problems);
-        let mut files = written.clone();
+        let files = Files::read(&mut problems);
+        self.checked(files, Edits::default(), problems)
+    }
+
+    /// What the files would make if these were their texts.
+    pub fn load_texts(&self, texts: &[(File, String)]) -> Result<Config, ConfigError> {
+        let mut problems = Problems::new(self.paths.clone());
+        let files = Files::read_with(texts, &mut problems);
+        self.checked(files, Edits::default(), problems)
+    }
+
+    /// What `config` was made of, with other changes than it has.
+    pub fn with_edits(&self, config: &Config, edits: Edits) -> Result<Config, ConfigError> {
+        let problems = Problems::new(self.paths.clone());
+        self.checked((*config.view.files).clone(), edits, problems)
+    }
+
+    fn checked(
+        &self,
+        written: Files,
+        edits: Edits,
+        mut problems: Problems,
+    ) -> Result<Config, ConfigError> {
+        let mut files = written.clone().with(&edits);
         overrides::apply(&mut files, &self.flags);
         let config = check::check(&files, &self.flags, &self.drawn_entropy, &mut problems);
         let has_errors = problems.has_errors();
@@ -199,8 +288,13 @@ impl Loader {
             Some(mut config) if !has_errors => {
                 let warnings = problems.iter().map(Problem::to_string);
                 config.warnings.splice(0..0, warnings);
-                let legacy = written.legacy;
-                config.view = View { paths: self.paths.clone(), legacy, files: Box::new(written) };
+                config.view = View {
+                    paths: self.paths.clone(),
+                    legacy: written.legacy,
+                    entries: written.entries(),
+                    files: Box::new(written),
+                    edits,
+                };
                 Ok(config)
             }
             _ => Err(ConfigError::Problems(problems)),

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use super::keys::{File, Key, Kind, Origin, Setting, Shown, Value};
 
 /// A value that cannot be used, or a file that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// `data/config/tuning.toml:12`, or the flag.
     place: String,
     /// What was found there and what is allowed.
     words: String,
     pub kind: ProblemKind,
+    /// The key that it is about, if it is about the value of one.
+    pub key: Option<&'static Key>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +107,14 @@ impl Problems {
         let (place, subject) = match setting.origin {
             Origin::File { file, line } => (self.place(file, line), setting.key.path()),
             Origin::Flag(flag) => (String::new(), flag.to_owned()),
+            Origin::Panel => (String::new(), setting.key.path()),
             Origin::Default | Origin::SafeMode => {
                 (self.paths.of(setting.key.file).display().to_string(), setting.key.path())
             }
         };
         let found = found(setting.key, &value);
-        self.add(kind, place, format!("{subject} is {found}, allowed is {allowed}"));
+        let words = format!("{subject} is {found}, allowed is {allowed}");
+        self.found.push(Problem { place, words, kind, key: Some(setting.key) });
     }
 
     /// The same, and the pool goes on with `instead`.
@@ -121,7 +125,7 @@ impl Problems {
     /// Something about a line of a file; 0 for the file as a whole.
     pub fn note(&mut self, kind: ProblemKind, file: File, line: usize, words: String) {
         let place = self.place(file, line);
-        self.add(kind, place, words);
+        self.found.push(Problem { place, words, kind, key: None });
     }
 
     fn place(&self, file: File, line: usize) -> String {
@@ -130,10 +134,6 @@ impl Problems {
             0 => path.display().to_string(),
             line => format!("{}:{line}", path.display()),
         }
-    }
-
-    fn add(&mut self, kind: ProblemKind, place: String, words: String) {
-        self.found.push(Problem { place, words, kind });
     }
 }
 

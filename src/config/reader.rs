@@ -41,6 +41,10 @@ impl Source {
         Self { file, exists, text }
     }
 
+    pub fn of_text(file: File, text: String) -> Self {
+        Self { file, exists: true, text }
+    }
+
     pub fn exists(&self) -> bool {
         self.exists
     }

@@ -94,7 +94,7 @@ fn edit(document: &mut DocumentMut, config: &Config, changes: &[Change]) {
     }
 }
 
-fn table<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut Table {
+pub(super) fn table<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut Table {
     let item = document.entry(name).or_insert_with(|| Item::Table(Table::new()));
     if !item.is_table() {
         // Written as `name = { … }`, which is the same thing.
@@ -104,7 +104,7 @@ fn table<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut Table {
     item.as_table_mut().expect("it has just been made one")
 }
 
-fn item(value: &Value) -> Item {
+pub(super) fn item(value: &Value) -> Item {
     match value {
         Value::Text(text) => toml_edit::value(text.as_ref()),
         Value::Bool(value) => toml_edit::value(*value),

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::keys::{self, Allowed, File, Key, Shown, Value};
+use super::keys::{self, Allowed, File, Key, Shown};
 use super::*;
 use gopool_shards::settings::Freshness;
 
-const PAYOUT: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n";
+pub(super) const PAYOUT: &str =
+    "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n";
 
 /// A data folder with these files below `config`.
-struct Folder(TempDir);
+pub(super) struct Folder(pub(super) TempDir);
 
 impl Folder {
-    fn with(files: &[(&str, &str)]) -> Self {
+    pub(super) fn with(files: &[(&str, &str)]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         fs::create_dir(folder.0.path().join("config")).unwrap();
         for (name, text) in files {
@@ -25,13 +26,13 @@ impl Folder {
         folder
     }
 
-    fn loader(&self, flags: &[&str]) -> Loader {
+    pub(super) fn loader(&self, flags: &[&str]) -> Loader {
         let data_dir = self.0.path().to_str().unwrap();
         let arguments = ["gopool", "-data-dir", data_dir];
         Loader::new(Flags::try_from(arguments.iter().chain(flags)).unwrap())
     }
 
-    fn load(&self, flags: &[&str]) -> Result<Config, ConfigError> {
+    pub(super) fn load(&self, flags: &[&str]) -> Result<Config, ConfigError> {
         self.loader(flags).load()
     }
 
@@ -48,7 +49,7 @@ impl Folder {
         problems.iter().map(|problem| problem.replace(&folder, "")).collect()
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.0.path().join("config").join(name)).unwrap()
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::admission::bans::Bans;
 
+use crate::identity::{NameHash, is_hash_hex};
 use crate::ledger::roster::Roster;
 use crate::snapshot::BannedFigures;
 use crate::store::EndedBans;
@@ -22,11 +23,14 @@ pub(super) struct Banned {
     /// How often the list had changed when it was read.
     changes: u64,
     longest: Vec<Arc<Ban>>,
+    /// Those that have the hash of a name instead of one: of workers that somebody has saved and
+    /// that have not been here since the start. Only the hash of such a worker is known.
+    by_hash: Vec<(NameHash, Arc<Ban>)>,
 }
 
 impl Banned {
     pub(super) fn new(bans: Arc<Bans>) -> Self {
-        Self { bans, changes: 0, longest: Vec::new() }
+        Self { bans, changes: 0, longest: Vec::new(), by_hash: Vec::new() }
     }
 
     /// Who is banned, once for each name however many addresses it is banned at: those in force
@@ -59,6 +63,32 @@ impl Banned {
         figures.collect()
     }
 
+    /// Connected workers that are banned by their hash and not by their name yet, with that ban.
+    pub(super) fn recognised(
+        &mut self,
+        roster: &Roster,
+        now_unix: u64,
+    ) -> Vec<(Arc<str>, Arc<Ban>)> {
+        self.read_again();
+        let in_force: HashMap<NameHash, &Arc<Ban>> = self
+            .by_hash
+            .iter()
+            .filter(|(_, ban)| ban.is_in_force(now_unix))
+            .map(|(hash, ban)| (*hash, ban))
+            .collect();
+        if in_force.is_empty() {
+            return Vec::new();
+        }
+        let hashes: Vec<NameHash> = in_force.keys().copied().collect();
+        let known = roster.known_among(&hashes).into_iter();
+        let recognised = known.filter_map(|(hash, name, connections)| {
+            let remote = roster.connection(*connections.first()?)?.remote;
+            let is_banned = self.bans.check(&name, remote.ip().into(), now_unix).is_some();
+            (!is_banned).then(|| (name, Arc::clone(in_force[&hash])))
+        });
+        recognised.collect()
+    }
+
     fn read_again(&mut self) {
         // Before the list: what comes in between is read once more, not missed.
         let changes = self.bans.changes();
@@ -73,6 +103,12 @@ impl Banned {
             }
         }
         self.longest = longest.into_values().collect();
+        let from_anywhere = self.longest.iter().filter(|ban| ban.source.is_none());
+        let hashed = from_anywhere.filter_map(|ban| {
+            let hash = const_hex::decode_to_array::<_, 32>(&*ban.worker).ok()?;
+            is_hash_hex(&ban.worker).then(|| (hash, Arc::clone(ban)))
+        });
+        self.by_hash = hashed.collect();
         self.changes = changes;
     }
 }
@@ -80,6 +116,8 @@ impl Banned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::worker_hash_hex;
+    use crate::ledger::roster::tests::look;
 
     const NOW: u64 = 1_700_000_000;
 
@@ -132,5 +170,30 @@ mod tests {
         check(NOW + 30, &["b"]);
         bans.expire(NOW + 90);
         check(NOW + 30, &[]);
+    }
+
+    #[test]
+    fn a_worker_that_is_banned_by_its_hash_is_recognised_until_its_name_is_banned_too() {
+        let bans = Arc::new(Bans::default());
+        let mut banned = Banned::new(Arc::clone(&bans));
+        let mut roster = Roster::default();
+        for (sequence, worker) in [(1, "w.1"), (2, "w.2")] {
+            roster.look(sequence, look(worker, 1.0, NOW));
+        }
+        let mut found = |now| banned.recognised(&roster, now);
+        assert!(found(NOW).is_empty());
+        for name in ["w.1", "w.9"] {
+            bans.insert(Ban::new(&worker_hash_hex(name), NOW + 60, "why", None));
+        }
+        let recognised = found(NOW);
+        assert_eq!(recognised.len(), 1);
+        assert_eq!((&*recognised[0].0, recognised[0].1.until_unix), ("w.1", NOW + 60));
+        assert!(found(NOW + 60).is_empty(), "it is over");
+        bans.insert(Ban::new("w.1", NOW + 60, "why", None));
+        assert!(found(NOW).is_empty());
+        bans.remove("w.1");
+        assert_eq!(found(NOW).len(), 1);
+        bans.remove(&worker_hash_hex("w.1"));
+        assert!(found(NOW).is_empty());
     }
 }

@@ -221,7 +221,12 @@ impl Control {
                     self.on_block(&event);
                 },
                 recv(commands) -> command => match command {
-                    Ok(Command::Reload(config, _until_done)) => self.on_reload(*config),
+                    Ok(Command::Reload(config, _until_done)) => {
+                        self.configure(*config, "configuration reloaded");
+                    }
+                    Ok(Command::Configure(config)) => {
+                        self.configure(*config, "configuration changed");
+                    }
                     Ok(Command::Ban { workers, length, reason }) => {
                         self.on_ban(workers, length, &reason);
                     }
@@ -239,6 +244,7 @@ impl Control {
             }
             if Instant::now() >= next_snapshot {
                 self.turn_gate();
+                self.ban_recognised();
                 self.publish();
                 self.supervisor.beat(&self.snapshots.load());
                 next_snapshot = Instant::now() + SNAPSHOT_INTERVAL;
@@ -297,15 +303,32 @@ impl Control {
         for worker in &workers {
             self.upkeep.ban(worker, until_unix, reason);
         }
+        self.close_workers(workers, reason);
+    }
+
+    /// A worker of which only the hash was known has come: from here on it is banned by its name.
+    fn ban_recognised(&mut self) {
+        let recognised = self.upkeep.recognised(&self.ledger.roster().read(), unix_now());
+        for (worker, ban) in &recognised {
+            self.upkeep.ban(worker, ban.until_unix, &ban.reason);
+        }
+        if let Some((_, ban)) = recognised.first() {
+            let workers = recognised.iter().map(|(worker, _)| worker.to_string()).collect();
+            self.close_workers(workers, &ban.reason);
+        }
+    }
+
+    /// Says why, and ends what connections the workers have.
+    fn close_workers(&self, workers: Vec<String>, reason: &str) {
         let names = workers.into_iter().map(|name| name.trim().to_owned()).collect();
-        let words = Ban::new("", until_unix, reason, None).notice();
+        let words = Ban::new("", 0, reason, None).notice();
         self.send_errand(&Errand::CloseWorkers { names: Arc::new(names), words: words.into() });
     }
 
     /// Goes on with another configuration, as far as a running pool can.
-    fn on_reload(&mut self, config: Config) {
+    fn configure(&mut self, config: Config, event: &str) {
         let changes = reload::changes(&self.config, &config);
-        self.config = reload::take(&self.config, config);
+        self.config = config.taken_after(&self.config);
         let settings = Arc::new(self.config.settings.clone());
         for shard in &self.shards {
             shard.downlink.send_settings(Arc::clone(&settings));
@@ -323,7 +346,7 @@ impl Control {
             }
         }
         self.publish();
-        reload::report(&changes, &self.config);
+        reload::report(&changes, &self.config, event);
     }
 
     /// Lets miners go when there has been no fresh work for them for too long, and welcomes them

@@ -1,4 +1,4 @@
-//! A new configuration for a running pool: what can be taken is, the rest waits for a restart.
+//! A new configuration for a running pool: what it changes, and who hears of it.
 
 use tracing::{info, warn};
 
@@ -36,20 +36,8 @@ pub(super) fn changes(before: &Config, after: &Config) -> Changes {
     changes
 }
 
-/// The new configuration, with what only a restart can change as it was.
-pub(super) fn take(before: &Config, mut after: Config) -> Config {
-    after.settings.extranonce2_size = before.settings.extranonce2_size;
-    after.job_inputs.extranonce2_size = before.job_inputs.extranonce2_size;
-    after.job_inputs.pool_entropy.clone_from(&before.job_inputs.pool_entropy);
-    let entries = before.entries.iter().zip(after.entries);
-    after.entries = entries
-        .map(|(old, new)| if new.key.apply == Apply::Restart { old.clone() } else { new })
-        .collect();
-    after
-}
-
 /// One line for each key that has changed, and one for those that wait.
-pub(super) fn report(changes: &Changes, after: &Config) {
+pub(super) fn report(changes: &Changes, after: &Config, event: &str) {
     for key in &changes.applied {
         let entry = after.entries.iter().find(|entry| entry.key == *key);
         let value = entry.map(ToString::to_string).unwrap_or_default();
@@ -67,6 +55,6 @@ pub(super) fn report(changes: &Changes, after: &Config) {
         component = "config",
         changed = changes.applied.len(),
         need_restart = changes.restart.len(),
-        "configuration reloaded"
+        "{event}"
     );
 }

@@ -126,6 +126,15 @@ impl Upkeep {
         self.banned.listed(roster, self.ended_bans, now_unix)
     }
 
+    /// Connected workers that are banned by the hash of their name alone, with that ban.
+    pub(super) fn recognised(
+        &mut self,
+        roster: &Roster,
+        now_unix: u64,
+    ) -> Vec<(Arc<str>, Arc<Ban>)> {
+        self.banned.recognised(roster, now_unix)
+    }
+
     /// Bans everywhere, from now on and for those who are connected when they authorize again.
     pub(super) fn ban(&self, worker: &str, until_unix: u64, reason: &str) {
         let ban = self.bans.insert(Ban::new(worker, until_unix, reason, None));

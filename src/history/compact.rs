@@ -93,8 +93,12 @@ impl CompactSeries {
         }
         let hashrate = Q8::of(&sums.iter().map(|sum| sum.map(|s| s.0)).collect::<Vec<_>>());
         let best = Q8::of(&sums.iter().map(|sum| sum.map(|s| s.1)).collect::<Vec<_>>());
+        let known = sums.iter().flatten().count();
+        let online = sums.iter().flatten().filter(|sum| sum.2).count();
+        let percent = online as f64 / known as f64 * 100.0;
         let window = Self::of(None, Resolution::Minute, now);
         let sum = Self {
+            uptime_percent: (known > 0).then(|| (percent * 100.0).round() / 100.0),
             present: bitset(sums.iter().map(Option::is_some)),
             online: bitset(sums.iter().map(|sum| sum.is_some_and(|s| s.2))),
             hashrate_min: hashrate.min,

@@ -104,7 +104,7 @@ impl Roster {
         self.worker(name).sums.add(sums);
     }
 
-    pub(super) fn look(&mut self, sequence: u64, look: Look) {
+    pub(crate) fn look(&mut self, sequence: u64, look: Look) {
         let name = Arc::clone(&look.worker);
         let connection = Connection::of(look);
         match self.connections.entry(sequence) {
@@ -216,6 +216,18 @@ impl Roster {
         found.collect()
     }
 
+    /// Those of the workers that are known, with their connections, in one pass over all: also some
+    /// that have gone.
+    pub fn known_among(&self, hashes: &[NameHash]) -> Vec<(NameHash, Arc<str>, Vec<u64>)> {
+        let wanted: HashMap<u64, &NameHash> = hashes.iter().map(|hash| (key(hash), hash)).collect();
+        let found = self.workers.iter().filter_map(|(name, worker)| {
+            let hash = **wanted.get(&worker.worker_key)?;
+            let is_known = worker_hash(name) == hash;
+            is_known.then(|| (hash, Arc::clone(name), worker.connections.clone()))
+        });
+        found.collect()
+    }
+
     /// All workers of the wallet of that hash, the newest share first.
     pub fn workers_of_wallet(&self, hash: &NameHash, fading: Fading) -> Vec<WorkerView> {
         let wanted = key(hash);
@@ -254,7 +266,7 @@ impl Roster {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use gopool_shards::tally::LastShareLook;
@@ -264,7 +276,7 @@ pub(super) mod tests {
     pub(in super::super) const NOW: u64 = 1_700_000_000;
     pub(in super::super) const FADING: Fading = Fading { now: NOW, tau: 450.0 };
 
-    pub(in super::super) fn look(worker: &str, hashrate: f64, at: u64) -> Look {
+    pub(crate) fn look(worker: &str, hashrate: f64, at: u64) -> Look {
         Look {
             worker: worker.into(),
             client_id: "cgminer/4.12.1".into(),

@@ -139,6 +139,22 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
+/// The file of the newest day of this template, if there is one. What is no regular file cannot be
+/// read back.
+pub(super) fn newest(template: &Path) -> io::Result<Option<(Date, PathBuf)>> {
+    if fs::metadata(template).is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(None);
+    }
+    let entries = match fs::read_dir(folder(template)) {
+        Ok(entries) => entries,
+        // No line has been written yet.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let dates = entries.flatten().filter_map(|entry| date_of(template, &entry.file_name()));
+    Ok(dates.max().map(|date| (date, dated(template, date))))
+}
+
 fn folder(template: &Path) -> &Path {
     match template.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -15,8 +15,10 @@ mod journal;
 mod line;
 pub(crate) mod net;
 mod queue;
+mod redact;
 mod stdout;
 mod stream;
+pub mod tail;
 mod writer;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use ureq::{Agent, Body, SendBody};
 
 use super::cookie::Auth;
 use crate::log::net::{Direction, Traced, trace_bytes};
+use crate::privacy::without_credentials;
 
 /// Largest answer that is read. A template of a full block is about 10 MB of JSON.
 pub(super) const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -245,20 +246,6 @@ pub(super) fn endpoint_label(url: &str) -> String {
     }
 }
 
-/// An error's text may quote the URL it failed on.
-fn without_credentials(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        clean += before;
-        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
-        let authority = &after[..end.unwrap_or(after.len())];
-        rest = &after[authority.rfind('@').map_or(0, |at| at + 1)..];
-    }
-    clean + rest
-}
-
 fn basic_auth(credentials: &str) -> String {
     use base64::Engine;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
@@ -278,11 +265,6 @@ mod tests {
         ] {
             assert_eq!(endpoint_label(url), label);
         }
-        assert_eq!(
-            without_credentials("failed: http://u:p@host/x and https://a@b"),
-            "failed: http://host/x and https://b"
-        );
-        assert_eq!(without_credentials("connection refused"), "connection refused");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::connection;
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
-    SavedWorkerRow,
+    SavedWorkerRow, UserRow,
 };
 use crate::privacy;
 
@@ -153,6 +153,18 @@ fn saved_workers(connection: &Connection) -> rusqlite::Result<Vec<SavedWorkerRow
     rows.collect()
 }
 
+fn users(connection: &Connection) -> rusqlite::Result<Vec<UserRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, first_seen_unix, last_seen_unix, seen_count FROM clerk_users
+         WHERE trim(user_id) <> ''",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (first_seen, last_seen) = (count(row, 1)?, count(row, 2)?);
+        Ok(UserRow { user_id: row.get(0)?, first_seen, last_seen, visits: count(row, 3)? })
+    })?;
+    rows.collect()
+}
+
 fn codes(connection: &Connection) -> rusqlite::Result<Vec<CodeRow>> {
     let mut statement = connection
         .prepare("SELECT user_id, code, created_at_unix, expires_at_unix FROM one_time_codes")?;
@@ -192,6 +204,11 @@ impl Reader {
 
     pub fn saved_workers(&self) -> rusqlite::Result<Vec<SavedWorkerRow>> {
         self.ask(saved_workers)
+    }
+
+    /// Everybody who has ever signed in.
+    pub fn users(&self) -> rusqlite::Result<Vec<UserRow>> {
+        self.ask(users)
     }
 
     /// The newest blocks, with all that are not settled.

@@ -146,6 +146,15 @@ pub struct SavedWorkerRow {
     pub best_difficulty: f64,
 }
 
+/// A row of `clerk_users`: somebody who has signed in. Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    pub user_id: String,
+    pub first_seen: u64,
+    pub last_seen: u64,
+    pub visits: u64,
+}
+
 /// A row of `one_time_codes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRow {

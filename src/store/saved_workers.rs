@@ -98,10 +98,10 @@ impl StoreHandle {
         })
     }
 
-    /// Removes everything of a user: the workers, the link to Discord and its states, the code and
-    /// the account.
-    pub(crate) fn remove_user(&self, user_id: &str) -> Result<(), EditError> {
-        let user_id = user_id.to_owned();
+    /// Removes everything of users, of all or of none: the workers, the link to Discord and its
+    /// states, the code and the account.
+    pub(crate) fn remove_users(&self, user_ids: &[String]) -> Result<(), EditError> {
+        let user_ids = user_ids.to_vec();
         self.edit(move |transaction| {
             for table in [
                 "saved_workers",
@@ -111,7 +111,9 @@ impl StoreHandle {
                 "clerk_users",
             ] {
                 let delete = format!("DELETE FROM {table} WHERE user_id = ?1");
-                transaction.execute(&delete, [&user_id])?;
+                for user_id in &user_ids {
+                    transaction.execute(&delete, [user_id])?;
+                }
             }
             Ok(())
         })

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::http::{self, Response};
 use crate::miner::Miner;
@@ -22,7 +23,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const HASH_LIMIT: Duration = Duration::from_secs(30);
 
 /// A browser with one tab.
-struct Operator {
+pub struct Operator {
     address: SocketAddr,
     origin: String,
     cookie: String,
@@ -36,7 +37,8 @@ fn file(pool: &Pool) -> PathBuf {
 
 impl Operator {
     /// Switches the panel on and signs in.
-    fn sign_in(pool: &Pool) -> Self {
+    #[track_caller]
+    pub fn sign_in(pool: &Pool) -> Self {
         let text = fs::read_to_string(file(pool)).expect("a file of the first start");
         assert_eq!(pool.get("/admin", &[]).status, 404, "it is off");
         let table: toml::Table = text.parse().expect("TOML");
@@ -46,17 +48,36 @@ impl Operator {
         let origin = format!("http://{}", pool.http_address());
         let (cookie, token) = (String::new(), String::new());
         let address = pool.http_address();
-        let mut operator = Self { address, origin, cookie, token, password: password.clone() };
+        let mut operator = Self { address, origin, cookie, token, password };
         let wrong = operator.post("/admin/login", "username=admin&password=wrong");
         assert_eq!(wrong.status, 401);
-        let form = format!("username=admin&password={password}");
-        let right = operator.post("/admin/login", &form);
+        operator.sign_in_again();
+        operator
+    }
+
+    /// The same at a pool that has been started again.
+    #[track_caller]
+    pub fn come_back(self, pool: &Pool) -> Self {
+        let address = pool.http_address();
+        let origin = format!("http://{address}");
+        let mut operator = Self { address, origin, ..self };
+        operator.sign_in_again();
+        operator
+    }
+
+    #[track_caller]
+    fn sign_in_again(&mut self) {
+        let form = format!("username=admin&password={}", self.password);
+        let right = self.post("/admin/login", &form);
         assert_eq!(
             (right.status, right.header("location")),
             (303, Some("/admin?notice=logged_in"))
         );
-        operator.get("/admin");
-        operator
+        self.get("/admin");
+    }
+
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &str) -> Response {
@@ -73,23 +94,23 @@ impl Operator {
         response
     }
 
-    fn get(&mut self, path: &str) -> Response {
+    pub fn get(&mut self, path: &str) -> Response {
         self.exchange("GET", path, "")
     }
 
-    fn post(&mut self, path: &str, form: &str) -> Response {
+    pub fn post(&mut self, path: &str, form: &str) -> Response {
         let body = format!("{form}&form_token={}", self.token);
         self.exchange("POST", path, &body)
     }
 
     /// With the password, to the page that says it is done.
     #[track_caller]
-    fn act(&mut self, path: &str, form: &str, notice: &str) {
+    pub fn act(&mut self, path: &str, form: &str, notice: &str) {
         let form = format!("{form}&password={}", self.password);
         let response = self.post(path, &form);
         let location = response.header("location").unwrap_or_else(|| panic!("{}", response.body));
         assert!(location.ends_with(&format!("notice={notice}")), "{location}");
-        assert_eq!(self.get(&location.to_owned()).status, 200);
+        assert_eq!(self.get(location).status, 200);
     }
 }
 
@@ -138,6 +159,17 @@ fn an_operator_bans_a_miner_lets_it_back_and_stops_the_pool() {
     until("the ban is lifted", SNAPSHOT_LIMIT, || {
         (!format!("{:?}", authorize(&worker)).contains("banned")).then_some(())
     });
+    // One that is not here, and of which only the hash of its name is known.
+    let hash = const_hex::encode(Sha256::digest(format!("{MINER_ADDRESS}.later")));
+    operator.act(
+        "/admin/bans/add",
+        &format!("worker={hash}&unit=endless&reason=x"),
+        "worker_banned",
+    );
+    let later = Miner::join(pool.stratum(), &format!("{MINER_ADDRESS}.later"));
+    let lines = later.into_connection().last_words(ANSWER_LIMIT).expect("the pool closes");
+    assert!(lines.last().is_some_and(|line| line.contains("Banned: x")), "{lines:?}");
+    assert!(format!("{:?}", authorize(&format!("{MINER_ADDRESS}.later"))).contains("banned: x"));
     // Nobody else has noticed any of it.
     stays.job();
 

@@ -14,7 +14,7 @@
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status` `web`             | bad clients, bad starts, public figures   |
-//! | `reload` `first_run` `admin`                  | what an operator changes                  |
+//! | `reload` `first_run` `admin` `admin_settings` | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
@@ -44,6 +44,7 @@ mod prometheus;
 
 mod abuse;
 mod admin;
+mod admin_settings;
 mod blocks;
 mod churn;
 mod clients;

@@ -26,7 +26,14 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
     let mut accepting = Vec::new();
     loop {
         match down.recv().await {
-            News::Settings(settings) => *shard.settings.borrow_mut() = settings,
+            News::Settings(settings) => {
+                *shard.settings.borrow_mut() = settings;
+                shard
+                    .for_each(|connection| {
+                        shard.with_env(connection, |session, env| session.on_settings(env));
+                    })
+                    .await;
+            }
             News::Job(Delivery { job, sent_at, new_tip }) => {
                 *shard.work.borrow_mut() = Some(Arc::new(Work::new(job)));
                 let has_told = broadcast(&shard, new_tip.as_deref()).await;

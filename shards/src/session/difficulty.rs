@@ -178,7 +178,37 @@ impl Session {
             let start = self.difficulty.current;
             self.assign_primed(start, env);
         }
+        self.keep_within_limits(env);
         self.announce_if_changed(env);
+    }
+
+    /// Other settings are in force. A difficulty that they do not allow is the nearest that they do,
+    /// and the miner is told at once: what it works at is what it is judged by.
+    pub fn on_settings(&mut self, env: &mut Env<'_>) {
+        if self.first_work == FirstWork::Sent && self.keep_within_limits(env) {
+            self.announce_difficulty(env);
+            self.notify(true, env);
+        }
+    }
+
+    /// Whether the difficulty had to change for it.
+    fn keep_within_limits(&mut self, env: &Env<'_>) -> bool {
+        let (settings, now) = (&env.settings.difficulty, env.now.elapsed);
+        let before = self.difficulty.current;
+        let is_high = settings.max > 0.0 && before > settings.max.max(settings.min);
+        if before >= settings.min && !is_high {
+            return false;
+        }
+        self.difficulty.assign(before, settings, now);
+        let after = self.difficulty.current;
+        if after == before {
+            return false;
+        }
+        self.has_news = true;
+        if let Some(vardiff) = &mut self.vardiff {
+            vardiff.on_assigned(before, after, &mut self.meter, now);
+        }
+        true
     }
 
     pub(super) fn announce_if_changed(&mut self, env: &mut Env<'_>) {

@@ -13,6 +13,46 @@ pub(super) const READY: &str = r#"
 "#;
 
 #[test]
+fn new_limits_reach_a_miner_that_is_at_work() {
+    let mut pool = Pool::new(defaults());
+    pool.play(READY);
+    pool.change_settings(|settings| settings.difficulty.min = 1024.0);
+    pool.play(
+        r#"
+        < {"id":null,"method":"mining.set_difficulty","params":[1024]}
+        < {"id":null,"method":"mining.notify","params":["1-2",…,true]}
+        "#,
+    );
+    // What it may go on with as it is, it does.
+    pool.change_settings(|settings| settings.difficulty.min = 16.0);
+    pool.change_settings(|settings| settings.difficulty.max = 2048.0);
+    pool.change_settings(|settings| settings.vardiff.enabled = false);
+    pool.play("");
+    pool.change_settings(|settings| settings.difficulty.max = 100.0);
+    pool.play(
+        r#"
+        < {"id":null,"method":"mining.set_difficulty","params":[97]}
+        < {"id":null,"method":"mining.notify","params":["1-3",…,true]}
+        "#,
+    );
+}
+
+#[test]
+fn new_limits_hold_for_a_miner_that_waits_for_its_first_work() {
+    let mut pool = Pool::new(defaults());
+    let (before, _) = READY.split_once("+250ms").expect("a pause");
+    pool.play(before);
+    pool.change_settings(|settings| settings.difficulty.min = 1024.0);
+    pool.play(
+        r#"
+        +250ms
+        < {"id":null,"method":"mining.set_difficulty","params":[1024]}
+        < {"id":null,"method":"mining.notify","params":["1-1",…,true]}
+        "#,
+    );
+}
+
+#[test]
 fn a_plain_miner_gets_difficulty_and_work_after_its_pause() {
     let mut pool = Pool::new(defaults());
     pool.play(READY);

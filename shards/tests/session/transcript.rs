@@ -328,6 +328,15 @@ impl Pool {
         self.new_work();
     }
 
+    /// The settings are others from here on.
+    pub fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.with_env(|session, env| {
+            session.on_settings(env);
+            None
+        });
+    }
+
     fn reconnect(&mut self) {
         self.with_env(|session, env| {
             session.on_close(env);

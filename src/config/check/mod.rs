@@ -13,6 +13,7 @@ use std::time::Duration;
 use gopool_shards::admission::auto_limits::AcceptKeys;
 use gopool_shards::admission::reconnect::ReconnectRules;
 
+use super::change::Edits;
 use super::files::{Files, Legacy};
 use super::problem::Problems;
 use super::{Config, View};
@@ -87,6 +88,8 @@ pub fn check(
             paths: problems.paths().clone(),
             legacy: Legacy::default(),
             files: Box::new(files.clone()),
+            entries: Vec::new(),
+            edits: Edits::default(),
         },
     })
 }

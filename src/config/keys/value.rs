@@ -49,9 +49,23 @@ pub enum Origin {
         file: File,
         line: usize,
     },
+    /// The admin panel; not on the disk yet.
+    Panel,
     /// A flag of the command line, as it is written.
     Flag(&'static str),
     SafeMode,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "default"),
+            Self::File { file, line } => write!(f, "{}:{line}", file.name()),
+            Self::Panel => write!(f, "panel"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::SafeMode => write!(f, "safe mode"),
+        }
+    }
 }
 
 /// What a key is set to.

@@ -55,6 +55,12 @@ impl Fields {
         self.0.get(name).into_iter().flatten().map(|value| value.trim())
     }
 
+    /// Every name with its last value, trimmed.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.0.iter();
+        fields.map(|(name, values)| (name.as_str(), values.last().map_or("", |text| text.trim())))
+    }
+
     /// `1`, `true`, `on` and `yes` in any case are true, another text is false; none when it is missing.
     pub fn truth(&self, name: &str) -> Option<bool> {
         match self.get(name) {

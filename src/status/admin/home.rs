@@ -1,18 +1,25 @@
-//! The panel's first page, and what stands at its end: loading the pages again, and stopping the
+//! The panel's first page: the settings, and at its end loading the pages again and stopping the
 //! pool (`web.md` §6.6).
 
 use minijinja::context;
 
 use super::super::http::{Answer, Response};
 use super::routes::HOME;
+use super::settings;
 use super::visit::{Problem, Visit};
 use crate::command::Command;
+use crate::config::change::Refusal;
 
 const RELOAD: &str = "reload";
 const REBOOT: &str = "reboot";
 
 pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
-    visit.page(HOME, "admin.html", context! {}, problem)
+    page_with(visit, problem, &[])
+}
+
+/// With what is wrong with the fields of the settings, beside each of them.
+pub fn page_with(visit: &Visit, problem: Option<&Problem>, refused: &[Refusal]) -> Response {
+    visit.page(HOME, "admin.html", settings::context(visit, refused), problem)
 }
 
 /// As SIGUSR1.

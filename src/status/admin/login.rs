@@ -7,7 +7,9 @@ use subtle::ConstantTimeEq;
 use tracing::{error, info};
 
 use super::super::account::Fields;
+use super::super::auth::Signed;
 use super::super::http::{Answer, Request, Response, Status};
+use super::Credentials;
 use super::audit::Note;
 use super::notice;
 use super::visit::{Desk, Problem, Visit, busy, see_other, too_many};
@@ -26,13 +28,18 @@ pub fn page(desk: &Desk, query: &Fields, problem: Option<&Problem>) -> Response 
     }
 }
 
-/// `is_https` decides whether the cookie may travel over anything else.
-pub fn sign_in(desk: Desk, access: Access, form: &Fields, is_https: bool) -> Answer {
+/// `before` is the session that the browser had, which ends if this makes another; `is_https` decides
+/// whether the cookie may travel over anything else.
+pub fn sign_in(
+    desk: Desk,
+    access: Access,
+    form: &Fields,
+    before: Option<Signed<Credentials>>,
+    is_https: bool,
+) -> Answer {
     let [username, password] = ["username", "password"].map(|name| form.get(name).to_owned());
-    let refuse = |desk: &Desk, problem: Problem| {
-        note(desk, "", &problem.words);
-        page(desk, &Fields::default(), Some(&problem))
-    };
+    // What is not even looked at is not written down: it could be said a thousand times a second.
+    let refuse = |desk: &Desk, problem: Problem| page(desk, &Fields::default(), Some(&problem));
     let admin = Rc::clone(&desk.admin);
     let Some(place) = admin.hashing.queue() else { return refuse(&desk, busy(FORM)).into() };
     let begun = admin.backoff.borrow_mut().begin(desk.client, admin.now());
@@ -45,16 +52,17 @@ pub fn sign_in(desk: Desk, access: Access, form: &Fields, is_https: bool) -> Ans
             admin.hashing.run(place, move || check(&access, &paths, &username, &password));
         let Some(access) = checked.await else {
             let words = "Username and password do not belong together.";
+            note(&desk, "", words);
             return refuse(&desk, Problem::new(FORM, Status::Unauthorized, words));
         };
         admin.backoff.borrow_mut().succeeded(desk.client);
-        let signed = admin.sessions.borrow_mut().open(
-            access.fingerprint,
-            desk.client,
-            is_https,
-            access.idle,
-            admin.now(),
-        );
+        let mut sessions = admin.sessions.borrow_mut();
+        if let Some(before) = before {
+            sessions.end(&before.name);
+        }
+        let (with, now) = (access.fingerprint, admin.now());
+        let signed = sessions.open(with, desk.client, is_https, access.idle, now);
+        drop(sessions);
         note(&desk, &signed.name, "done");
         see_other("/admin?notice=logged_in").with("Set-Cookie", signed.cookie)
     }))

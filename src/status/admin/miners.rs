@@ -2,6 +2,7 @@
 //! (`web.md` §6.7). How many have not authorized is told as a number: nobody knows more of them.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use minijinja::context;
 use serde::Serialize;
@@ -89,8 +90,14 @@ pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let fading = Fading { now: unix_now(), tau: visit.admin().hashrate_tau };
     // The ledger waits meanwhile: numbers first, and rows of the few that are shown.
     let roster = visit.admin().roster.read();
+    let mut remote = String::new();
     let found = roster.connections().filter(|(_, it)| {
-        wanted.is_all() || wanted.is_found(&[&*it.worker, &*it.client_id, &*it.remote.to_string()])
+        if wanted.is_all() {
+            return true;
+        }
+        remote.clear();
+        let _ = write!(remote, "{}", it.remote);
+        wanted.is_found(&[&*it.worker, &*it.client_id, &*remote])
     });
     let mut sequences: Vec<u64> = found.map(|(sequence, _)| sequence).collect();
     sequences.sort_unstable();

@@ -6,23 +6,28 @@
 //! routes → (is it on? → from our own page? → signed in? → made for this session?) → visit → pages
 //! ```
 
+mod accounts;
 mod audit;
 mod bans;
 mod gate;
 mod home;
 mod list;
 mod login;
+mod logs;
 mod miners;
 mod notice;
 mod operator;
 mod routes;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod visit;
 
-use std::cell::{Cell, RefCell};
+#[cfg(test)]
+use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -34,9 +39,15 @@ pub use routes::answer;
 
 use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
+use crate::backup::BackupSettings;
+use crate::codes::Codes;
 use crate::command::Command;
 use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
+use crate::live::LiveSettings;
+use crate::log::tail::LogFiles;
+use crate::saved_workers::SavedWorkers;
+use crate::store::Reader;
 use gate::HashGate;
 
 /// Whatever it is used for, a session ends after this.
@@ -48,8 +59,14 @@ pub struct AdminPlan {
     /// Where `admin.toml` is.
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
+    pub saved: SavedWorkers,
+    pub codes: Arc<Mutex<Codes>>,
+    pub reader: Reader,
+    pub backup: BackupSettings,
     /// Seconds, `hashrate_ema_tau_seconds`.
     pub hashrate_tau: f64,
 }
@@ -58,8 +75,14 @@ pub struct AdminPlan {
 pub struct Admin {
     pub paths: Paths,
     pub commands: Sender<Command>,
+    pub live: Arc<LiveSettings>,
+    pub logs: LogFiles,
     pub roster: RosterReader,
     pub bans: Arc<Bans>,
+    pub saved: SavedWorkers,
+    pub codes: Arc<Mutex<Codes>>,
+    pub reader: Reader,
+    pub backup: BackupSettings,
     pub hashrate_tau: f64,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
@@ -69,6 +92,7 @@ pub struct Admin {
     /// What was wrong with `admin.toml` when it was read last, so that it is said once.
     complaint: RefCell<Option<String>>,
     /// Tests live faster.
+    #[cfg(test)]
     ahead: Cell<Duration>,
 }
 
@@ -80,8 +104,14 @@ impl Admin {
         Rc::new(Self {
             paths: plan.paths,
             commands: plan.commands,
+            live: plan.live,
+            logs: plan.logs,
             roster: plan.roster,
             bans: plan.bans,
+            saved: plan.saved,
+            codes: plan.codes,
+            reader: plan.reader,
+            backup: plan.backup,
             hashrate_tau: plan.hashrate_tau,
             switch,
             audit: Audit::default(),
@@ -89,6 +119,7 @@ impl Admin {
             backoff: RefCell::default(),
             hashing: HashGate::default(),
             complaint: RefCell::default(),
+            #[cfg(test)]
             ahead: Cell::default(),
         })
     }
@@ -103,18 +134,24 @@ impl Admin {
             error!(component = "admin", %error, "admin.toml cannot be used, the panel is off");
         }
         *self.complaint.borrow_mut() = complaint;
-        let access = read.ok().filter(|access| access.is_enabled);
-        let fingerprint = access.as_ref().map(|access| access.fingerprint);
-        let ended = self.sessions.borrow_mut().keep(|with| Some(*with) == fingerprint);
+        let access = read.ok()?;
+        let with = access.is_enabled.then_some(access.fingerprint);
+        let ended = self.sessions.borrow_mut().keep(|session| Some(*session) == with);
         if ended > 0 {
             warn!(
                 component = "admin",
-                ended, "sessions ended: the panel is off or has other credentials"
+                ended, "sessions ended: the panel is off, or has other credentials"
             );
         }
-        access
+        access.is_enabled.then_some(access)
     }
 
+    #[cfg(not(test))]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[cfg(test)]
     fn now(&self) -> Instant {
         Instant::now() + self.ahead.get()
     }

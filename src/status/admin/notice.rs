@@ -15,6 +15,12 @@ pub fn of(code: &str) -> Option<Notice> {
     let bad = |words| Some(Notice { is_good: false, words });
     match code {
         "settings_applied" => good("The settings are in force. Nothing has been written to disk."),
+        "settings_restart" => good(
+            "The settings are changed. Those that need a restart wait for it; nothing has been written to disk.",
+        ),
+        "settings_unchanged" => good("Everything is as it was: no field said anything new."),
+        "nothing_to_save" => good("The files say what is in force already. Nothing was written."),
+        "log_flags_changed" => good("The logs are written as you have chosen, from now on."),
         "saved_to_disk" => good("The settings are saved to disk."),
         "reboot_requested" => good("The pool is stopping."),
         "ui_reloaded" => {

@@ -29,8 +29,55 @@ struct AuditRow {
     entry: Entry,
 }
 
+/// How the copies of the database do (`BackupFigures`), with what they are told to do.
+#[derive(Serialize)]
+struct BackupCell {
+    path: Option<String>,
+    interval: String,
+    is_forced: bool,
+    last_attempt: Option<String>,
+    last_copy: Option<String>,
+    version: u64,
+    outcome: Option<&'static str>,
+    error: Option<String>,
+    failures: u32,
+}
+
+impl BackupCell {
+    fn new(visit: &Visit) -> Self {
+        let (figures, settings) = (&visit.desk.snapshot.backup, &visit.admin().backup);
+        Self {
+            path: figures.path.as_ref().map(|path| path.display().to_string()),
+            interval: format::uptime(settings.interval),
+            is_forced: settings.force_every_interval,
+            last_attempt: figures.last_attempt.map(format::rfc3339),
+            last_copy: figures.last_copy.map(format::rfc3339),
+            version: figures.version,
+            outcome: figures.outcome,
+            error: figures.error.clone(),
+            failures: figures.failures,
+        }
+    }
+}
+
 pub fn page(visit: &Visit) -> Response {
     let admin = visit.admin();
+    let snapshot = &visit.desk.snapshot;
+    let pool = context! {
+        miners => snapshot.connections.authorized,
+        workers => snapshot.workers_connected,
+        hashrate => snapshot.shares.hashrate,
+        shares_per_second => snapshot.shares.per_second,
+        built_at => format::rfc3339(snapshot.built_at),
+        fiat_currency => snapshot.fiat_currency.to_uppercase(),
+    };
+    let store = context! {
+        waiting => snapshot.store.waiting,
+        failures => snapshot.store.failures,
+        error => snapshot.store.error,
+        bans_dropped => snapshot.store.bans_dropped,
+        savers => admin.saved.users().len(),
+    };
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
         .into_iter()
@@ -45,5 +92,10 @@ pub fn page(visit: &Visit) -> Response {
     let entries = admin.audit.entries().into_iter();
     let audit: Vec<AuditRow> =
         entries.map(|entry| AuditRow { at: format::rfc3339_unix(entry.at), entry }).collect();
-    visit.page(PATH, "admin_operator.html", context! { sessions, audit }, None)
+    visit.page(
+        PATH,
+        "admin_operator.html",
+        context! { pool, store, backup => BackupCell::new(visit), sessions, audit },
+        None,
+    )
 }

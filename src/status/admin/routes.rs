@@ -10,7 +10,7 @@ use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::visit::{Desk, Visit, refused, see_other};
-use super::{bans, home, login, miners, operator};
+use super::{accounts, bans, home, login, logs, miners, operator, settings};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -24,24 +24,33 @@ pub struct Tab {
 }
 
 pub const TABS: &[Tab] = &[
-    Tab { path: HOME, name: "Control" },
+    Tab { path: HOME, name: "Settings" },
     Tab { path: miners::PATH, name: "Miners" },
+    Tab { path: accounts::PATH, name: "Accounts" },
     Tab { path: bans::PATH, name: "Bans" },
+    Tab { path: settings::CONFIG, name: "Configuration" },
+    Tab { path: logs::PATH, name: "Logs" },
     Tab { path: operator::PATH, name: "Operator" },
 ];
 
 struct AdminRoute {
     path: &'static str,
     method: Method,
+    /// Asked for by a script, which has no use for the page where people sign in.
+    is_data: bool,
     answer: fn(Visit) -> Answer,
 }
 
 const fn page(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
-    AdminRoute { path, method: Method::Get, answer }
+    AdminRoute { path, method: Method::Get, is_data: false, answer }
 }
 
 const fn action(path: &'static str, answer: fn(Visit) -> Answer) -> AdminRoute {
-    AdminRoute { path, method: Method::Post, answer }
+    AdminRoute { path, method: Method::Post, is_data: false, answer }
+}
+
+const fn data(path: &'static str, method: Method, answer: fn(Visit) -> Answer) -> AdminRoute {
+    AdminRoute { path, method, is_data: true, answer }
 }
 
 /// Pages and actions for who is signed in.
@@ -50,12 +59,22 @@ const ROUTES: &[AdminRoute] = &[
     page(miners::PATH, |visit| miners::page(&visit, None).into()),
     action("/admin/miners/disconnect", miners::disconnect),
     action("/admin/miners/ban", miners::ban),
+    page(accounts::PATH, |visit| accounts::page(&visit, None)),
+    action("/admin/logins/delete", accounts::delete),
+    action("/admin/logins/ban", accounts::ban),
     page(bans::PATH, |visit| bans::page(&visit, None).into()),
     action("/admin/bans/remove", bans::lift),
     action("/admin/bans/add", bans::add),
     page(operator::PATH, |visit| operator::page(&visit).into()),
+    action("/admin/apply", settings::apply),
+    action("/admin/persist", settings::persist),
     action("/admin/reload-ui", home::reload_ui),
     action("/admin/reboot", home::reboot),
+    page(settings::CONFIG, |visit| settings::viewer(&visit).into()),
+    page(logs::PATH, logs::page),
+    data("/admin/logs/tail", Method::Get, logs::tail),
+    action("/admin/logs/switch", logs::switch),
+    data("/admin/logs/flags", Method::Post, logs::switch_data),
 ];
 
 /// None for what is not there, or must seem so: the panel is off.
@@ -67,6 +86,7 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         "/admin/" => Method::Get,
         _ => ROUTES.iter().find(|route| route.path == path)?.method,
     };
+    let is_data = ROUTES.iter().any(|route| route.path == path && route.is_data);
     let access = admin.access()?;
     let public = admin.switch.public_url.load();
     let is_https = request.is_https || public.as_ref().is_some_and(|url| url.is_https);
@@ -91,19 +111,18 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
     let query = Fields::of_form(&request.query).unwrap_or_default();
     let signed = admin.sessions.borrow_mut().of(request, is_https, access.idle, admin.now());
     let desk = || Desk::new(Rc::clone(admin), site, request);
+    if path == LOGIN {
+        return Some(login::sign_in(desk(), access, &form, signed, is_https));
+    }
     let Some(signed) = signed else {
         return Some(match path {
-            LOGIN => login::sign_in(desk(), access, &form, is_https),
             HOME => login::page(&desk(), &query, None).into(),
             LOGOUT => see_other("/admin?notice=logged_out").into(),
+            _ if is_data => refused(Status::Unauthorized, "Sign in first.").into(),
             _ if wanted == Method::Post => see_other("/admin?notice=session_ended").into(),
             _ => see_other(HOME).into(),
         });
     };
-    if path == LOGIN {
-        // In another tab somebody has signed in already; whoever asks may be another.
-        return Some(login::sign_in(desk(), access, &form, is_https));
-    }
     let visit = Visit { desk: desk(), access, signed, query, form };
     if wanted == Method::Post && !visit.signed.made(visit.form.get("form_token")) {
         visit.note("refused", path, "the form is of another session");

@@ -1,7 +1,7 @@
 //! The panel over a real `admin.toml`, from the outside: requests in, answers out.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, unbounded};
 use glommio::LocalExecutorBuilder;
@@ -10,14 +10,22 @@ use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::site::Site;
 use super::super::{PublicUrl, routes as all_routes, sample};
 use super::*;
+use crate::cli::Flags;
+use crate::config::Loader;
+use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
+use crate::store::{EndedBans, StoreHandle, StorePlan, open};
 
+mod accounts;
 mod lists;
+mod operator;
 
+const CONFIG: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\"\n\
+                      rpc_url = \"http://me:hunter2@127.0.0.1:8332\"\n";
 const PASSWORD: &str = "correct horse battery";
 
 pub(super) struct Bench {
-    _folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) site: Site,
     pub(super) commands: Receiver<Command>,
     /// What a browser would send.
@@ -25,18 +33,54 @@ pub(super) struct Bench {
     token: RefCell<String>,
 }
 
+/// What a pool over this folder gives its panel.
+fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Reader) -> AdminPlan {
+    let (config, logs) = (folder.join("config"), folder.join("logs"));
+    fs::create_dir(&config).unwrap();
+    fs::create_dir(&logs).unwrap();
+    fs::write(config.join("config.toml"), CONFIG).unwrap();
+    let arguments = ["gopool", "-data-dir", folder.to_str().unwrap(), "-max-conns", "7"];
+    let loader = Loader::new(Flags::try_from(arguments).unwrap());
+    let log_plan = LogPlan {
+        pool: logs.join("pool.log"),
+        errors: logs.join("errors.log"),
+        debug: logs.join("debug.log"),
+        net_debug: logs.join("net-debug.log"),
+        stdout: false,
+        levels: Levels::default(),
+    };
+    let live = LiveSettings::new(loader.clone(), loader.load().unwrap(), commands.clone());
+    let logs = LogFiles::of(&log_plan);
+    AdminPlan {
+        paths: loader.paths().clone(),
+        commands,
+        live,
+        logs,
+        roster: RosterReader::default(),
+        bans: Arc::default(),
+        saved: SavedWorkers::new(Vec::new(), store),
+        codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
+        reader,
+        backup: BackupSettings {
+            path: None,
+            interval: Duration::from_secs(3600),
+            force_every_interval: false,
+        },
+        hashrate_tau: 450.0,
+    }
+}
+
 impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
-        let paths = Paths { folder: folder.path().to_owned(), secrets: None };
-        let plan = AdminPlan {
-            paths,
-            commands: sender,
-            roster: RosterReader::default(),
-            bans: Arc::default(),
-            hashrate_tau: 450.0,
+        let store_plan = StorePlan {
+            data_dir: folder.path(),
+            ended_bans: EndedBans::Delete,
+            backup: folder.path().join("backup"),
         };
+        let (store, reader, _) = open(&store_plan).unwrap().0.spawn().unwrap();
+        let plan = plan(folder.path(), sender, store, reader);
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(
             SnapshotCell::new(sample::busy()),
@@ -46,13 +90,8 @@ impl Bench {
             None,
         );
         let site = site.with_admin(Some(admin));
-        let bench = Self {
-            _folder: folder,
-            site,
-            commands,
-            cookie: RefCell::default(),
-            token: RefCell::default(),
-        };
+        let bench =
+            Self { folder, site, commands, cookie: RefCell::default(), token: RefCell::default() };
         bench.write(&format!("enabled = true\npassword = \"{PASSWORD}\"\n"));
         bench
     }
@@ -185,6 +224,10 @@ fn who_is_not_signed_in_sees_a_form_and_nothing_else() {
         routes::paths().filter(|(path, _)| !["/admin", "/admin/login"].contains(path))
     {
         let response = bench.ask(&bench.request(method, path, "password=x&confirm=REBOOT"));
+        if ["/admin/logs/tail", "/admin/logs/flags"].contains(&path) {
+            assert_eq!(response.status, Status::Unauthorized, "{path} is for scripts");
+            continue;
+        }
         let expected = match (path, method) {
             ("/admin/logout", _) => "/admin?notice=logged_out",
             (_, Method::Post) => "/admin?notice=session_ended",
@@ -233,6 +276,15 @@ fn signing_in_makes_a_session_and_takes_the_password_out_of_the_file() {
     // And again, with what is left in the file.
     assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
     assert_eq!(bench.file(), file);
+    let sessions = |bench: &Bench| {
+        bench
+            .admin()
+            .sessions
+            .borrow_mut()
+            .list(Duration::from_secs(900), bench.admin().now())
+            .len()
+    };
+    assert_eq!(sessions(&bench), 1, "the one before has ended");
 }
 
 #[test]
@@ -262,6 +314,7 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
     let response = bench.login("admin", PASSWORD);
     assert_eq!(response.status, Status::TooManyRequests, "even the right one");
     assert_eq!(response.field("Retry-After"), Some("60"));
+    assert_eq!(bench.admin().audit.entries().len(), 5, "and that is not written down again");
     // Others are not locked out.
     let mut request = bench.request(Method::Post, "/admin/login", "");
     request.body = b"username=admin&password=correct+horse+battery".to_vec();
@@ -270,6 +323,23 @@ fn wrong_passwords_are_refused_and_many_of_them_make_one_wait() {
     bench.pass(Duration::from_secs(61));
     assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
     assert_eq!(bench.login("admin", "x").status, Status::Unauthorized, "and all is forgotten");
+}
+
+#[test]
+fn when_too_many_passwords_are_checked_at_once_one_is_told_to_come_back() {
+    let bench = Bench::signed_in();
+    let held: Vec<_> = std::iter::from_fn(|| bench.admin().hashing.queue()).collect();
+    let form = "confirm=REBOOT&password=correct+horse+battery";
+    for response in [bench.login("admin", PASSWORD), bench.post("/admin/reboot", form)] {
+        assert_eq!(response.status, Status::TooManyRequests);
+        assert_eq!(response.field("Retry-After"), Some("2"));
+        assert!(body(&response).contains("Too many passwords are being checked"));
+    }
+    drop(held);
+    for _ in 0..10 {
+        // Waiting for one's turn was no failure.
+        assert_eq!(location(&bench.login("admin", PASSWORD)), "/admin?notice=logged_in");
+    }
 }
 
 #[test]

@@ -152,11 +152,11 @@ impl Visit {
 
     /// Does something for which the password must be typed again: the form's field `password`. What
     /// is wrong with it is shown on `page`, beside `form`, and written down as `action`.
-    pub fn with_password(
+    pub fn with_password<P: Into<Answer> + 'static>(
         self,
         action: &'static str,
         form: &'static str,
-        page: fn(&Visit, Option<&Problem>) -> Response,
+        page: fn(&Visit, Option<&Problem>) -> P,
         act: impl FnOnce(&Visit) -> Response + 'static,
     ) -> Answer {
         self.with_password_later(action, form, page, |visit| {
@@ -166,43 +166,40 @@ impl Visit {
     }
 
     /// The same for what takes its time.
-    pub fn with_password_later(
+    pub fn with_password_later<P: Into<Answer> + 'static>(
         self,
         action: &'static str,
         form: &'static str,
-        page: fn(&Visit, Option<&Problem>) -> Response,
+        page: fn(&Visit, Option<&Problem>) -> P,
         act: impl FnOnce(Visit) -> Answer + 'static,
     ) -> Answer {
         let password = self.form.get("password").to_owned();
-        let refuse = move |visit: &Visit, problem: Problem| {
+        let refuse = move |visit: &Visit, problem: Problem| -> Answer {
             visit.note(action, "", &problem.words);
-            page(visit, Some(&problem))
+            page(visit, Some(&problem)).into()
         };
         if password.is_empty() {
             let words = "Type your password to confirm this.";
-            return refuse(&self, Problem::new(form, Status::Unauthorized, words)).into();
+            return refuse(&self, Problem::new(form, Status::Unauthorized, words));
         }
         let admin = Rc::clone(self.admin());
         let Some(place) = admin.hashing.queue() else {
-            return refuse(&self, busy(form)).into();
+            return refuse(&self, busy(form));
         };
         let begun = admin.backoff.borrow_mut().begin(self.desk.client, admin.now());
         if let Err(wait) = begun {
-            return refuse(&self, too_many(form, wait)).into();
+            return refuse(&self, too_many(form, wait));
         }
         let kept = self.access.password.clone();
         Answer::Later(Box::pin(async move {
             let is_right = admin.hashing.run(place, move || kept.is(&password)).await;
             if !is_right {
                 let words = "That is not the password. Nothing was done.";
-                return refuse(&self, Problem::new(form, Status::Unauthorized, words));
+                let problem = Problem::new(form, Status::Unauthorized, words);
+                return refuse(&self, problem).finish().await;
             }
             admin.backoff.borrow_mut().succeeded(self.desk.client);
-            match act(self) {
-                Answer::Now(response) => response,
-                Answer::Later(response) => response.await,
-                Answer::Stream(head, _) => head,
-            }
+            act(self).finish().await
         }))
     }
 }

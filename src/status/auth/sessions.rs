@@ -128,6 +128,11 @@ impl<T: Clone> Sessions<T> {
         self.set_cookie("", Duration::ZERO, is_https)
     }
 
+    /// Ends the one of that name: whoever had it has signed in anew.
+    pub fn end(&mut self, called: &str) {
+        self.open.retain(|key, _| name(key) != called);
+    }
+
     /// Ends all that are not to go on; how many there were.
     pub fn keep(&mut self, may_go_on: impl Fn(&T) -> bool) -> usize {
         let before = self.open.len();
@@ -298,6 +303,8 @@ mod tests {
             (seen.len(), seen[0].idle),
             (SESSIONS_MAX, 10 * MINUTE - Duration::from_secs(256))
         );
-        assert_eq!(sessions.keep(|who| *who == 7), SESSIONS_MAX - 1);
+        sessions.end(&seen[0].name);
+        assert_eq!(sessions.open.len(), SESSIONS_MAX - 1);
+        assert_eq!(sessions.keep(|who| *who == 7), SESSIONS_MAX - 2);
     }
 }

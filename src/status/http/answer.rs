@@ -31,6 +31,15 @@ impl From<Response> for Answer {
 }
 
 impl Answer {
+    /// The response, when it is there; of a stream the head.
+    pub async fn finish(self) -> Response {
+        match self {
+            Self::Now(response) => response,
+            Self::Later(response) => response.await,
+            Self::Stream(head, _) => head,
+        }
+    }
+
     /// Runs what may wait on a thread of its own, and makes the response of what it returns.
     pub fn waiting<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,

@@ -29,7 +29,7 @@ use crate::snapshot::Snapshot;
 pub struct Pages(Environment<'static>);
 
 /// Those in the binary, by the names under which an operator may put others in their place.
-const EMBEDDED: [(&str, &str); 25] = [
+const EMBEDDED: [(&str, &str); 29] = [
     ("layout.html", include_str!("../../../web/layout.html")),
     ("parts.html", include_str!("../../../web/parts.html")),
     ("overview.html", include_str!("../../../web/overview.html")),
@@ -49,9 +49,13 @@ const EMBEDDED: [(&str, &str); 25] = [
     ("error.html", include_str!("../../../web/error.html")),
     ("admin_base.html", include_str!("../../../web/admin_base.html")),
     ("admin_login.html", include_str!("../../../web/admin_login.html")),
+    ("admin_settings.html", include_str!("../../../web/admin_settings.html")),
+    ("admin_config.html", include_str!("../../../web/admin_config.html")),
+    ("admin_logs.html", include_str!("../../../web/admin_logs.html")),
     ("admin.html", include_str!("../../../web/admin.html")),
     ("admin_parts.html", include_str!("../../../web/admin_parts.html")),
     ("admin_miners.html", include_str!("../../../web/admin_miners.html")),
+    ("admin_accounts.html", include_str!("../../../web/admin_accounts.html")),
     ("admin_bans.html", include_str!("../../../web/admin_bans.html")),
     ("admin_operator.html", include_str!("../../../web/admin_operator.html")),
     ("admin_stopping.html", include_str!("../../../web/admin_stopping.html")),

@@ -322,7 +322,7 @@ fn edits_of_saved_workers_are_answered_and_read_beside_the_writer() {
     };
     assert_eq!((of("user").notify, of("other").notify), (false, true));
     // The raise was handed in before the removal, which was answered.
-    store.remove_user("user").unwrap();
+    store.remove_users(&["user".to_owned()]).unwrap();
     let saved = reader.saved_workers().unwrap();
     assert_eq!(saved.len(), 1);
     assert_eq!(saved[0].best_difficulty, 12.5);

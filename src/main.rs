@@ -310,6 +310,7 @@ fn run(
         reports: uplink.reports,
         listeners,
         directory: Arc::clone(&shared.directory),
+        reconnects: Arc::clone(&shared.reconnects),
         blocks,
         block_events,
         found: restored.blocks,

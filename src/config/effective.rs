@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Config;
-use super::keys::{self, Entry, Key, Origin, Shown, Value};
+use super::keys::{self, Entry, Key, Shown, Value};
 use crate::privacy::without_credentials;
 
 /// A setting that is not as it would be by itself.
@@ -177,19 +177,26 @@ fn is_ambiguous(key: &Key) -> bool {
 }
 
 fn in_force(config: &Config, key: &Key) -> (Value, String) {
-    let Entry { value, origin, .. } = config.entry(key);
-    let is_worked_out = *origin == Origin::Default && config.accept.rates().is_some();
+    match worked_out(config, key) {
+        Some(number) => (Value::Integer(number), "worked out from max_conns".to_owned()),
+        None => {
+            let Entry { value, origin, .. } = config.entry(key);
+            (value.clone(), origin.to_string())
+        }
+    }
+}
+
+/// What the pool has worked out for a limit of new connections that nobody has set.
+pub fn worked_out(config: &Config, key: &Key) -> Option<i64> {
+    config.accept.rates()?;
     let numbers = config.accept.numbers();
     let number = match &*key.path() {
         "rate_limits.max_accepts_per_second" => numbers.per_second,
         "rate_limits.max_accept_burst" => numbers.burst,
         "rate_limits.accept_steady_state_rate" => numbers.steady_per_second,
-        _ => return (value.clone(), origin.to_string()),
+        _ => return None,
     };
-    match is_worked_out {
-        true => (Value::Integer(number), "worked out from max_conns".to_owned()),
-        false => (value.clone(), origin.to_string()),
-    }
+    (Value::Integer(number) != config.entry(key).value).then_some(number)
 }
 
 fn shown(value: &Value, form: Form) -> Json {

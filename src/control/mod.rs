@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use tracing::{error, info, warn};
 
 use gopool_shards::admission::ban::Ban;
+use gopool_shards::admission::reconnect::ReconnectTracker;
 use gopool_shards::executor::{ShardHandle, listen};
 use gopool_shards::link::{Downlink, Errand, NewTip, Phase, Report};
 use gopool_shards::session::directory::Directory;
@@ -96,6 +97,7 @@ pub struct ControlPlan {
     /// Copies of the shards' listeners, bound and not listening, and whether they speak TLS.
     pub listeners: Vec<(TcpListener, bool)>,
     pub directory: Arc<Directory>,
+    pub reconnects: Arc<ReconnectTracker>,
     pub blocks: Blocks,
     pub block_events: Receiver<BlockLife>,
     /// Found in earlier runs, newest first.
@@ -125,6 +127,7 @@ pub struct Control {
     listeners: Vec<(TcpListener, bool)>,
     open_listeners: Vec<StratumListener>,
     directory: Arc<Directory>,
+    reconnects: Arc<ReconnectTracker>,
     blocks: Blocks,
     tips: Tips,
     /// Newest first.
@@ -168,6 +171,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         listeners: plan.listeners,
         open_listeners: Vec::new(),
         directory: plan.directory,
+        reconnects: plan.reconnects,
         tips: plan.blocks.tips(),
         blocks: plan.blocks,
         found: plan.found.iter().map(block_figures).collect(),
@@ -333,6 +337,7 @@ impl Control {
         for shard in &self.shards {
             shard.downlink.send_settings(Arc::clone(&settings));
         }
+        self.reconnects.set_rules(self.config.reconnects);
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.work.configure(&self.config);

@@ -39,17 +39,18 @@ pub struct ReconnectRules {
 
 /// What the whole process knows about addresses that come and go. It is locked when a connection
 /// comes, when it is first authorized and when it ends, for one look at a small table.
-pub struct ReconnectTracker {
+pub struct ReconnectTracker(Mutex<State>);
+
+struct State {
     rules: ReconnectRules,
-    table: Mutex<SourceTable<Record>>,
+    table: SourceTable<Record>,
 }
 
 /// One admitted connection. Dropping it is the pool's own doing and counts nothing; a miner that
 /// leaves is [`left`](Self::left).
 #[derive(Debug)]
 pub struct Visit {
-    /// `None` when the tracker is off.
-    tracker: Option<Arc<ReconnectTracker>>,
+    tracker: Arc<ReconnectTracker>,
     source: Source,
     came_at: Duration,
     standing: Standing,
@@ -83,59 +84,69 @@ impl source_table::Record for Record {
     }
 }
 
+impl ReconnectRules {
+    fn are_on(&self) -> bool {
+        self.threshold > 0 && !self.window.is_zero() && !self.duration.is_zero()
+    }
+}
+
 impl ReconnectTracker {
     pub fn new(rules: ReconnectRules) -> Arc<Self> {
-        Arc::new(Self { rules, table: Mutex::new(SourceTable::new()) })
+        Arc::new(Self(Mutex::new(State { rules, table: SourceTable::new() })))
+    }
+
+    /// From here on these count. Who is refused already stays so, unless nobody is any more.
+    pub fn set_rules(&self, rules: ReconnectRules) {
+        self.lock().rules = rules;
     }
 
     /// Lets a connection in, or `None`: it is to be closed without a word.
     pub fn admit(self: &Arc<Self>, source: Source, now: Duration) -> Option<Visit> {
-        let is_on = self.is_on();
-        if is_on && self.refuses(source, now) {
-            return None;
-        }
-        let tracker = is_on.then(|| Arc::clone(self));
-        Some(Visit { tracker, source, came_at: now, standing: Standing::New })
+        let is_refused = self.lock().refuses(source, now);
+        let visit =
+            || Visit { tracker: Arc::clone(self), source, came_at: now, standing: Standing::New };
+        (!is_refused).then(visit)
     }
 
-    fn is_on(&self) -> bool {
-        let ReconnectRules { threshold, window, duration } = self.rules;
-        threshold > 0 && !window.is_zero() && !duration.is_zero()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no code panics while it holds this")
     }
+}
 
-    fn refuses(&self, source: Source, now: Duration) -> bool {
-        let mut table = self.lock();
-        let Some(record) = table.get_mut(source) else { return false };
+impl State {
+    fn refuses(&mut self, source: Source, now: Duration) -> bool {
+        let Self { rules, table } = self;
+        let Some(record) = table.get_mut(source).filter(|_| rules.are_on()) else { return false };
         if now < record.refused_until {
             return true;
         }
         let vouched = record.miners.saturating_mul(VOUCHED_PER_MINER);
-        let allowed = self.rules.threshold.saturating_add(vouched);
+        let allowed = rules.threshold.saturating_add(vouched);
         if now >= record.window_ends_at || record.useless < allowed {
             return false;
         }
-        record.refused_until = now.saturating_add(self.rules.duration);
+        record.refused_until = now.saturating_add(rules.duration);
         true
     }
 
-    fn count_useless(&self, source: Source, now: Duration) {
-        let mut table = self.lock();
-        let record = table.get_or_insert(source, now, Record::default());
+    fn count_useless(&mut self, source: Source, now: Duration) {
+        if !self.rules.are_on() {
+            return;
+        }
+        let record = self.table.get_or_insert(source, now, Record::default());
         if now >= record.window_ends_at {
             record.window_ends_at = now.saturating_add(self.rules.window);
             record.useless = 0;
         }
         record.useless = record.useless.saturating_add(1);
     }
-
-    fn lock(&self) -> MutexGuard<'_, SourceTable<Record>> {
-        self.table.lock().expect("no code panics while it holds this")
-    }
 }
 
 impl fmt::Debug for ReconnectTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReconnectTracker").field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("ReconnectTracker")
+            .field("rules", &self.lock().rules)
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,11 +161,10 @@ impl Visit {
             return;
         }
         self.standing = Standing::Authorized;
-        if let Some(tracker) = &self.tracker {
-            let mut table = tracker.lock();
-            let record = table.get_or_insert(self.source, now, Record::default());
-            record.miners = record.miners.saturating_add(1);
-        }
+        // Whatever the rules are: they may be others while it is there.
+        let mut state = self.tracker.lock();
+        let record = state.table.get_or_insert(self.source, now, Record::default());
+        record.miners = record.miners.saturating_add(1);
     }
 
     /// Time has passed; without a lock unless the connection has just waited too long.
@@ -174,18 +184,15 @@ impl Visit {
 
     fn count_useless(&mut self, now: Duration) {
         self.standing = Standing::CountedUseless;
-        if let Some(tracker) = &self.tracker {
-            tracker.count_useless(self.source, now);
-        }
+        self.tracker.lock().count_useless(self.source, now);
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
         if self.standing == Standing::Authorized
-            && let Some(tracker) = &self.tracker
             // Its record may have made room for another meanwhile.
-            && let Some(record) = tracker.lock().get_mut(self.source)
+            && let Some(record) = self.tracker.lock().table.get_mut(self.source)
         {
             record.miners = record.miners.saturating_sub(1);
         }
@@ -237,6 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn other_rules_count_from_then_on() {
+        let off = ReconnectRules { threshold: 0, window: seconds(60), duration: seconds(3600) };
+        let tracker = tracker(0);
+        let mut miner = come(&tracker, FARM, seconds(0)).expect("let in");
+        miner.authorized(seconds(0));
+        assert!((0..1000).all(|_| come_and_go(&tracker, 1, seconds(0))), "nobody is counted");
+        tracker.set_rules(ReconnectRules { threshold: 2, ..off });
+        let admitted = |index| (0..30).filter(|_| come_and_go(&tracker, index, seconds(1))).count();
+        assert_eq!((admitted(1), admitted(FARM)), (2, 2 + 12), "who came before vouches too");
+        tracker.set_rules(off);
+        assert!(come_and_go(&tracker, 1, seconds(2)), "nobody is refused any more");
+    }
+
+    #[test]
     fn the_count_starts_again_with_every_window() {
         let tracker = tracker(60);
         for minute in 0..100 {
@@ -260,7 +281,10 @@ mod tests {
                 visit.left(now + seconds(10));
             }
         }
-        assert_eq!(tracker.lock().get_mut(address(FARM)).map(|record| record.miners), Some(0));
+        assert_eq!(
+            tracker.lock().table.get_mut(address(FARM)).map(|record| record.miners),
+            Some(0)
+        );
     }
 
     #[test]
@@ -300,7 +324,7 @@ mod tests {
         for visit in held {
             visit.left(seconds(32));
         }
-        let count = tracker.lock().get_mut(address(1)).map(|record| record.useless);
+        let count = tracker.lock().table.get_mut(address(1)).map(|record| record.useless);
         assert_eq!(count, Some(60), "each counts once");
     }
 
@@ -315,7 +339,7 @@ mod tests {
         other.authorized(seconds(81));
         other.authorized(seconds(82));
         assert!(come(&tracker, 2, seconds(83)).is_some());
-        assert_eq!(tracker.lock().get_mut(address(2)).map(|record| record.miners), Some(1));
+        assert_eq!(tracker.lock().table.get_mut(address(2)).map(|record| record.miners), Some(1));
         late.authorized(seconds(90));
         assert!(come(&tracker, 1, seconds(91)).is_none(), "refused is refused");
     }
@@ -340,7 +364,7 @@ mod tests {
             for _ in 0..10 {
                 assert!(come_and_go(&tracker, 1, Duration::ZERO), "{rules:?}");
             }
-            assert_eq!(tracker.lock().bytes(), 0);
+            assert_eq!(tracker.lock().table.bytes(), 0);
         }
     }
 
@@ -349,15 +373,15 @@ mod tests {
         let tracker = tracker(60);
         let refused = 2_000_000;
         while come_and_go(&tracker, refused, Duration::ZERO) {}
-        let bytes = tracker.lock().bytes();
+        let bytes = tracker.lock().table.bytes();
         for index in 0..1_000_000 {
             assert!(come_and_go(&tracker, index, seconds(1)));
         }
-        assert_eq!(tracker.lock().bytes(), bytes);
-        assert!(tracker.lock().len(seconds(1)) <= SOURCES_MAX);
+        assert_eq!(tracker.lock().table.bytes(), bytes);
+        assert!(tracker.lock().table.len(seconds(1)) <= SOURCES_MAX);
         assert!(!come_and_go(&tracker, refused, seconds(2)));
-        assert_eq!(tracker.lock().len(seconds(62)), 1, "only the refused one has not ended");
-        assert_eq!(tracker.lock().len(seconds(3601)), 0);
+        assert_eq!(tracker.lock().table.len(seconds(62)), 1, "only the refused one has not ended");
+        assert_eq!(tracker.lock().table.len(seconds(3601)), 0);
     }
 
     #[test]

@@ -51,10 +51,10 @@ section! {
             "invalid shares in the window below that end in a ban; 0 never";
         ban_invalid_submissions_window_seconds: Integer(300), above(0.0).or_default(), Live, "the window";
         ban_invalid_submissions_duration_seconds: Integer(900), above(0.0).or_default(), Live, "how long a ban lasts";
-        reconnect_ban_threshold: Integer(60), between(0.0, COUNT_MAX).or_default(), Restart,
+        reconnect_ban_threshold: Integer(60), between(0.0, COUNT_MAX).or_default(), Live,
             "connections from one address in the window below that are too many; 0 never";
-        reconnect_ban_window_seconds: Integer(60), above(0.0).or_default(), Restart, "the window";
-        reconnect_ban_duration_seconds: Integer(3600), above(0.0).or_default(), Restart, "how long it is refused then";
+        reconnect_ban_window_seconds: Integer(60), above(0.0).or_default(), Live, "the window";
+        reconnect_ban_duration_seconds: Integer(3600), above(0.0).or_default(), Live, "how long it is refused then";
         banned_miner_types: Texts(()), ANY, Live,
             "clients that are turned away, by identifier or name; miner_blacklist.json wins over it";
     }

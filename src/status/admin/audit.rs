@@ -19,7 +19,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// One thing that was done, or tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Unix seconds.
+    /// Unix seconds; pages write it as a moment.
+    #[serde(skip)]
     pub at: u64,
     /// What the session is called; empty before there is one.
     pub session: String,

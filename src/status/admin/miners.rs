@@ -27,7 +27,6 @@ const GOODBYE: &str = "Disconnected by the pool's operator.";
 struct Row {
     sequence: u64,
     worker: String,
-    display: String,
     hash: String,
     client: String,
     remote: String,
@@ -65,7 +64,6 @@ impl Row {
         Self {
             sequence,
             worker: connection.worker.to_string(),
-            display: privacy::worker_name(&connection.worker),
             hash: privacy::hash(&worker_hash_hex(&connection.worker)),
             client: connection.client_id.to_string(),
             remote: connection.remote.to_string(),

@@ -14,7 +14,8 @@ use super::routes::HOME;
 use super::visit::{Problem, Visit};
 use crate::config::Config;
 use crate::config::change::{self, Changed, Field, Group, Refusal};
-use crate::config::keys::{Entry, Value};
+use crate::config::effective;
+use crate::config::keys::{Apply, Entry, Value};
 use crate::live::LiveSettings;
 use crate::privacy::without_credentials;
 
@@ -29,7 +30,7 @@ const NO_SETTINGS: [&str; 3] = ["form_token", "password", "confirm"];
 struct Row {
     name: &'static str,
     label: &'static str,
-    help: &'static str,
+    help: String,
     /// `switch`, `whole`, `number` or `text`.
     kind: &'static str,
     /// What stands in it: what is wanted, or what somebody has just tried.
@@ -44,6 +45,8 @@ struct Row {
     /// What is in force, where that is something else.
     in_force: Option<String>,
     held_by: Option<String>,
+    /// What is in force while nobody has set it.
+    worked_out: Option<String>,
     /// What the files say, while that is something else.
     written: Option<String>,
     /// What is wrong with what was tried.
@@ -134,7 +137,7 @@ fn row(config: &Config, visit: &Visit, refused: &[Refusal], field: &'static Fiel
     Row {
         name: field.name,
         label: field.label,
-        help: key.words,
+        help: sentence(key.words),
         kind: match key.default {
             Value::Bool(_) => "switch",
             Value::Integer(_) => "whole",
@@ -147,13 +150,21 @@ fn row(config: &Config, visit: &Visit, refused: &[Refusal], field: &'static Fiel
         allowed: field.allowed(),
         min: is_within(min, |number, bound| number >= bound),
         max: is_within(max, |number, bound| number <= bound),
-        needs_restart: key.apply == crate::config::keys::Apply::Restart,
+        needs_restart: key.apply == Apply::Restart,
         apply: key.apply.words(),
         in_force: (in_force.value != wanted.value).then(|| Field::text(&in_force.value)),
         held_by,
+        worked_out: effective::worked_out(config, key).map(|number| number.to_string()),
         written: (written.value != wanted.value).then(|| Field::text(&written.value)),
         wrong: refused.iter().find(|r| r.name == field.name).map(|refusal| refusal.words.clone()),
     }
+}
+
+/// With a capital letter at its beginning.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 fn shown(value: &Value) -> String {
@@ -275,7 +286,7 @@ pub fn viewer(visit: &Visit) -> Response {
         default: String,
         source: String,
     }
-    let settings = crate::config::effective::effective(&visit.admin().live.current());
+    let settings = effective::effective(&visit.admin().live.current());
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         serde_json::Value::String(text) => text.clone(),
@@ -290,7 +301,7 @@ pub fn viewer(visit: &Visit) -> Response {
             source: setting.source.clone(),
         })
         .collect();
-    let json = format!("{:#}", crate::config::effective::to_json(&settings));
+    let json = format!("{:#}", effective::to_json(&settings));
     visit.page(CONFIG, "admin_config.html", context! { lines, json }, None)
 }
 

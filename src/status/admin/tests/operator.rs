@@ -17,6 +17,12 @@ fn the_operator_sees_the_pool_the_sessions_and_what_was_done() {
     {
         assert!(html.contains(text), "{text}: {html}");
     }
+    let (_, audit) = html.split_once("id=\"audit\"").unwrap();
+    assert_eq!(
+        audit.matches("<time datetime=").count(),
+        3,
+        "when each of the two was, and the page"
+    );
     assert!(!html.contains(PASSWORD) && !html.contains("$argon2id"));
     let own = bench.cookie.borrow().replace("admin_session=", "");
     assert!(!html.contains(&own), "what a session is called is no way in");

@@ -14,15 +14,38 @@ export function nothing(found) {
   if (found.length > 0) throw new Error(`\n${found.join("\n")}\n`);
 }
 
+/** An operator's, as a cookie. */
+export const SESSION = process.env.PAGES_SESSION;
+
+/** Whoever opens this place with this page may do so. */
+export async function admit(context, place) {
+  if (!place.isOperators) return;
+  const [name, value] = SESSION.split("=");
+  await context.addCookies([{ name, value, domain: new URL(SCENES.busy).hostname, path: "/admin", httpOnly: true, sameSite: "Strict" }]);
+}
+
+/** Lookups of one address are limited, so each visitor comes from another one: the pool believes the proxy that
+ *  these tests pretend to be. */
+export function someone() {
+  const number = () => 1 + Math.floor(Math.random() * 254);
+  return { "X-Forwarded-For": `10.${number()}.${number()}.${number()}` };
+}
+
 /** Gives pages in a context of their own, and closes them after the file. */
 export function browserForFile() {
   let browser;
   before(async () => { browser = await launch(); });
   after(async () => { await browser?.close(); });
   return async (options, use) => {
-    const context = await browser.newContext(options);
+    const context = await browser.newContext({ extraHTTPHeaders: someone(), ...options });
     try {
       return await use(await context.newPage(), context);
+    } catch (error) {
+      // Which of the two it was: a browser that hangs, or a pool that does.
+      for (const [name, url] of Object.entries(SCENES)) {
+        await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5000) }).catch(() => { error.message += `\nand the pool "${name}" does not answer`; });
+      }
+      throw error;
     } finally {
       await context.close();
     }

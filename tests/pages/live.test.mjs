@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { open, watch } from "./browser.mjs";
 import { LIMIT, SCENES, browserForFile, nothing } from "./given.mjs";
+import { PLACES } from "./places.mjs";
 import { empty, until } from "./scene.mjs";
 
 /** Long enough for two or three blocks, two refreshes of the sections and many of the figures. */
@@ -15,6 +16,8 @@ const SHIFT_MAX = 0.02;
 /** STALE_MS of app.js, and room; then a pause of up to a minute between two tries. */
 const STALE_WAIT_MS = 45_000;
 const FRESH_WAIT_MS = 75_000;
+
+const WORKER = PLACES.busy.find(({ name }) => name === "worker");
 
 const withPage = browserForFile();
 
@@ -53,6 +56,18 @@ describe("live", { concurrency: true }, () => {
       nothing(complaints);
     }));
   }
+
+  test("a worker's page stays fresh for longer than a limit's window", LIMIT, () => withPage({}, async (page) => {
+    const complaints = watch(page, SCENES.busy);
+    await open(page, SCENES.busy + WORKER.path);
+    const accepted = () => page.locator("[data-section='now'] dd").nth(2).textContent();
+    for (let count = 0; count < 3; count += 1) {
+      const before = await accepted();
+      await sleep(WATCH_MS);
+      assert.notEqual(await accepted(), before, "shares are counted");
+    }
+    nothing(complaints);
+  }));
 
   test("what is old is called old, until the pool is back", { timeout: 180_000 }, async () => {
     const scene = await empty();

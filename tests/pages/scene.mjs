@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { dayOfHistory } from "./history.mjs";
@@ -18,6 +18,9 @@ const BITCOIND = process.env.BITCOIND;
 const POOL_ADDRESS = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
 export const MINER_ADDRESS = "tb1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vq47zagq";
 export const OTHER_ADDRESS = "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7";
+/** A ban is one of all workers of a wallet. */
+export const BANNED_ADDRESS = "tb1pqqqqp399et2xygdj5xreqhjjvcmzhxw4aywxecjdzew6hylgvsesf3hn0c";
+export const ADMIN = { username: "admin", password: "correct horse battery staple" };
 /** Invalid submissions until a ban: few, so that it is there before the first page is looked at. */
 const BAN_AFTER = 3;
 /** A debug build on a machine that does other things too. */
@@ -173,7 +176,8 @@ export class Scene {
     return (await response.json()).result;
   }
 
-  async startPool({ hasHistory = false } = {}) {
+  /** `isShared`: visitors share one list of saved workers, and an operator may sign in. */
+  async startPool({ hasHistory = false, isShared = false } = {}) {
     const folder = join(this.folder, "pool");
     mkdirSync(join(folder, "config"), { recursive: true });
     mkdirSync(join(folder, "state"));
@@ -183,6 +187,7 @@ export class Scene {
 pool_listen = "127.0.0.1:0"
 status_listen = "127.0.0.1:0"
 status_tls_listen = ""
+trusted_proxies = ["127.0.0.1"]
 [branding]
 status_brand_name = "Example pool"
 status_tagline = "Solo mining, to your own wallet"
@@ -209,10 +214,15 @@ target_shares_per_min = 40.0
 [bans]
 ban_invalid_submissions_after = ${BAN_AFTER}
 `);
+    if (isShared) {
+      const text = `enabled = true\nusername = "${ADMIN.username}"\npassword = "${ADMIN.password}"\n`;
+      writeFileSync(join(folder, "config/admin.toml"), text, { mode: 0o600 });
+    }
     if (hasHistory) {
       writeFileSync(join(folder, "state/saved_worker_periods_history.journal"), dayOfHistory(Date.now()));
     }
-    this.pool = this.#launch(GOPOOL, ["-data-dir", folder, "-network", "signet", "-shards", "1", "-stdout", "-saved-workers-local-noauth"]);
+    const flags = ["-data-dir", folder, "-network", "signet", "-shards", "1", "-stdout"];
+    this.pool = this.#launch(GOPOOL, isShared ? [...flags, "-saved-workers-local-noauth"] : flags);
     const address = (component) => () => this.pool.text().match(new RegExp(`listening component=${component} .*addr=([0-9.:]+)`))?.[1];
     this.url = `http://${await this.pool.until("pages", address("http"))}`;
     await this.pool.until("an answer", () => fetch(`${this.url}/healthz`).then((response) => response.ok));
@@ -232,6 +242,12 @@ ban_invalid_submissions_after = ${BAN_AFTER}
     return client;
   }
 
+  /** Sends a form as a browser would, and does not follow where it leads. */
+  post(path, fields) {
+    const body = new URLSearchParams(fields);
+    return fetch(this.url + path, { method: "POST", body, redirect: "manual", headers: { Origin: this.url } });
+  }
+
   async json(path) {
     return (await fetch(`${this.url}${path}`)).json();
   }
@@ -244,18 +260,19 @@ ban_invalid_submissions_after = ${BAN_AFTER}
   }
 }
 
-/** A pool that has been at work: blocks, several workers, a refused share, a ban, a day of history. */
+/** A pool that has been at work: blocks, several workers, a refused share, a ban, a day of history. Three workers
+ *  are saved, one of which is away. */
 export async function busy() {
   const scene = new Scene("busy");
   try {
     await scene.startNode();
-    await scene.startPool({ hasHistory: true });
+    await scene.startPool({ hasHistory: true, isShared: true });
     const eager = scene.startMiner(`${MINER_ADDRESS}.garage`);
     await scene.connect("bitaxe/BM1370/v2.9.0", `${OTHER_ADDRESS}.desk`);
     await scene.connect("NerdMinerV2/1.8.3", `${MINER_ADDRESS}.shelf`);
     const careless = await scene.connect("cgminer/4.12.1", `${OTHER_ADDRESS}.careless`);
     await careless.submitNonsense();
-    const hopeless = await scene.connect("cpuminer/2.5.1", `${OTHER_ADDRESS}.hopeless`);
+    const hopeless = await scene.connect("cpuminer/2.5.1", `${BANNED_ADDRESS}.hopeless`);
     for (let count = 0; count < BAN_AFTER; count += 1) await hopeless.submitNonsense();
     scene.startMiner(`${OTHER_ADDRESS}.attic`, 100_000);
     await until("three blocks and a ban", async () => {
@@ -263,6 +280,9 @@ export async function busy() {
       const { banned_workers: banned } = await scene.json("/api/overview");
       return found >= 3 && banned?.length > 0;
     }, 2 * START_MS_MAX);
+    for (const worker of [`${MINER_ADDRESS}.garage`, `${OTHER_ADDRESS}.attic`, `${OTHER_ADDRESS}.cellar`]) {
+      await scene.post("/worker/save", { worker });
+    }
     // What is left is slow enough for a browser beside it, and finds a block every ten seconds or so.
     await eager.end();
     scene.startMiner(`${MINER_ADDRESS}.garage`, 400_000);

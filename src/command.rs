@@ -22,6 +22,8 @@ pub enum Command {
     LiftBan { worker: String },
     /// Ends connections, by their numbers, after these words.
     Disconnect { sequences: Vec<u64>, words: &'static str },
+    /// Lets go of `done` when everything that was wanted before has been carried out.
+    Settled { done: Sender<()> },
     /// Tells what the miner of a connection works on; `answer` is let go of when there is none.
     Show { sequence: u64, answer: Sender<ShownWork> },
 }

@@ -256,3 +256,14 @@ countOn();
 setInterval(countOn, 1000);
 listen();
 timer = setTimeout(refresh, SECTIONS_MS);
+
+/** Charts are drawn once the page can be used. */
+function loadCharts() {
+  for (const url of one('meta[name="chart-scripts"]')?.content.split(" ") ?? []) {
+    const script = document.createElement("script");
+    script.src = url;
+    script.async = false; // One after the other.
+    document.head.append(script);
+  }
+}
+addEventListener("load", () => (globalThis.requestIdleCallback ?? setTimeout)(loadCharts));

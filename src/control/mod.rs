@@ -239,6 +239,7 @@ impl Control {
                         let sequences = sequences.into();
                         self.send_errand(&Errand::Close { sequences, words });
                     }
+                    Ok(Command::Settled { done }) => drop(done),
                     Ok(Command::Show { sequence, answer }) => {
                         self.send_errand(&Errand::Show { sequence, answer });
                     }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{TryRecvError, bounded};
+use glommio::timer::sleep;
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::limits::WORKER_NAME_BYTES_MAX;
 use minijinja::context;
@@ -18,6 +21,10 @@ use crate::command::{BanLength, Command};
 use crate::identity::worker_hash_hex;
 use crate::privacy;
 
+/// Control carries out what it is asked within milliseconds; a page does not wait longer for one that
+/// does not.
+const SETTLE_WAIT_MAX: Duration = Duration::from_secs(1);
+const SETTLE_POLL: Duration = Duration::from_millis(2);
 pub const PATH: &str = "/admin/bans";
 /// What a miner is told when the operator names no reason.
 pub const REASON: &str = "banned by the operator";
@@ -78,6 +85,22 @@ pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let [worker, amount, unit, reason] = typed;
     let typed = context! { worker, amount, unit, reason };
     visit.page(PATH, "admin_bans.html", context! { rows, part, typed, path => PATH }, problem)
+}
+
+/// The list; after a change not before that has been carried out.
+pub fn fresh_page(visit: Visit) -> Answer {
+    if visit.query.get("notice").is_empty() {
+        return page(&visit, None).into();
+    }
+    let (done, settled) = bounded(0);
+    visit.admin().command(Command::Settled { done });
+    Answer::Later(Box::pin(async move {
+        let deadline = Instant::now() + SETTLE_WAIT_MAX;
+        while settled.try_recv() == Err(TryRecvError::Empty) && Instant::now() < deadline {
+            sleep(SETTLE_POLL).await;
+        }
+        page(&visit, None)
+    }))
 }
 
 fn wanted(visit: &Visit) -> Wanted {

@@ -62,7 +62,7 @@ const ROUTES: &[AdminRoute] = &[
     page(accounts::PATH, |visit| accounts::page(&visit, None)),
     action("/admin/logins/delete", accounts::delete),
     action("/admin/logins/ban", accounts::ban),
-    page(bans::PATH, |visit| bans::page(&visit, None).into()),
+    page(bans::PATH, bans::fresh_page),
     action("/admin/bans/remove", bans::lift),
     action("/admin/bans/add", bans::add),
     page(operator::PATH, |visit| operator::page(&visit).into()),

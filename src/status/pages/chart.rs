@@ -84,13 +84,15 @@ struct Point {
 }
 
 impl Chart {
-    /// None when nothing was recorded.
+    /// None when no share was recorded.
     pub fn of(series: &CompactSeries) -> Option<Self> {
         let points: Vec<Point> = series
             .points()
             .map(|(bucket, hashrate, best)| Point { bucket, hashrate, best })
             .collect();
         let (first, last) = (points.first()?, points.last()?);
+        // A pool to which nobody has come has nothing to draw.
+        points.iter().find(|point| point.hashrate > 0.0 || point.best > 0.0)?;
         let span = f64::from((last.bucket - first.bucket).max(1));
         let top = |of: fn(&Point) -> f64| {
             let highest = points.iter().map(of).fold(0.0, f64::max);

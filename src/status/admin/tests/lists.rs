@@ -27,7 +27,8 @@ pub(super) fn look(worker: &str, client: &str, remote: &str) -> Look {
         accepted: 10,
         rejected: 1,
         hashrate: 1e12,
-        at: now,
+        // It does not fade before the page is made.
+        at: now + 60,
         accuracy: Accuracy::Stable,
         share_rate: 15.0,
         window_started_at: now - 600,

@@ -655,6 +655,30 @@ mod tests {
     }
 
     #[test]
+    fn each_field_changes_its_setting() {
+        let folder = folder("");
+        let before = folder.load(&[]).unwrap();
+        for field in fields() {
+            let text = match (&field.key.default, field.limit) {
+                (Value::Bool(on), _) => (!on).to_string(),
+                (Value::Integer(number), _) => (number + 1).to_string(),
+                // The limits of difficulties, which must fit the others.
+                (Value::Float(0.0), _) => 500.5.to_string(),
+                (Value::Float(number), _) => (number + 0.5).to_string(),
+                (_, Limit::Currency) => "chf".to_owned(),
+                _ => "https://elsewhere.example/".to_owned(),
+            };
+            // Off, or not so low.
+            let text = if field.name == "stratum_messages_per_minute" { "10" } else { &text };
+            let edits = read(&before, [(field.name, text)]).unwrap();
+            let after = folder.loader(&[]).with_edits(&before, edits).unwrap();
+            let entry = after.entry(field.key);
+            assert_eq!((Field::text(&entry.value), entry.origin), (text.to_owned(), Origin::Panel));
+            assert_eq!(difference(&before, &after).len(), 1, "{}", field.name);
+        }
+    }
+
+    #[test]
     fn what_is_so_already_is_no_change_and_going_back_is_none_either() {
         // Some of it is more than the form would take.
         let tuning = "[difficulty]\nmin_difficulty = 0.1\ntarget_shares_per_min = 200\n\

@@ -260,6 +260,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_be_written_in_any_way_that_toml_has() {
+        for tuning in [
+            "difficulty.min_difficulty = 5\n",
+            "difficulty = { min_difficulty = 5, max_difficulty = 100 }\nrate_limits = {}\n",
+            "[difficulty]\r\nmin_difficulty=5\r\n\r\n[rate_limits] # none\r\n",
+            "[\"difficulty\"]\n'min_difficulty' = 5.0\n[odd.table]\nx = [[1], {}]\n",
+        ] {
+            let folder = Folder::with(&[("config.toml", PAYOUT), ("tuning.toml", tuning)]);
+            let form = [("min_difficulty", "6"), ("default_difficulty", "7"), ("max_conns", "100")];
+            let live = changed(&folder, &[], &form);
+            let saved = save(&folder.loader(&[]), &live).unwrap_or_else(|e| panic!("{tuning}{e}"));
+            let difficulty = saved.config.settings.difficulty;
+            assert_eq!((difficulty.min, difficulty.default), (6.0, 7.0), "{tuning}");
+            assert_eq!(saved.config.settings.connections_max, 100);
+        }
+    }
+
+    #[test]
     fn a_file_keeps_its_mode_and_one_with_a_password_is_its_owners_alone() {
         let password = "[stratum]\nstratum_password = \"hunter2\"\n";
         for (text, mode, expected) in

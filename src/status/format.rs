@@ -118,6 +118,17 @@ pub fn latency(seconds: f64) -> String {
     if is_positive(seconds) { format!("{:.3} ms", seconds * 1e3) } else { NOTHING.to_owned() }
 }
 
+/// Of seconds, in the unit that fits: `250 us`, `12 ms`, `3.6 s`, `2.5 min`.
+pub fn short_latency(seconds: f64) -> String {
+    match seconds {
+        seconds if !is_positive(seconds) => NOTHING.to_owned(),
+        seconds if seconds < 1e-3 => format!("{:.0} us", (seconds * 1e6).max(1.0)),
+        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        seconds if seconds < 60.0 => format!("{seconds:.1} s"),
+        seconds => format!("{:.1} min", seconds / 60.0),
+    }
+}
+
 /// `3d 4h 5m`, `4h 5m 6s`, `5m 6s` or `6s`.
 pub fn uptime(duration: Duration) -> String {
     let (days, hours, minutes, seconds) = split(duration.as_secs());
@@ -371,6 +382,53 @@ mod tests {
             assert_eq!(ago(now - Duration::from_secs(age), now), text);
         }
         assert_eq!(ago(now + Duration::from_secs(60), now), "just now");
+    }
+
+    #[test]
+    fn latencies_have_the_unit_that_fits() {
+        for (seconds, text) in [
+            (0.0, "—"),
+            (2e-7, "1 us"),
+            (2.5e-4, "250 us"),
+            (0.012, "12 ms"),
+            (3.626, "3.6 s"),
+            (150.0, "2.5 min"),
+        ] {
+            assert_eq!(short_latency(seconds), text);
+        }
+    }
+
+    #[test]
+    fn odds_and_intervals_read_as_people_say_them() {
+        for (chance, text) in [
+            (0.0, "1 in ∞"),
+            (1.0, "1 in 1"),
+            (1.0 / 150.0, "1 in 150"),
+            (1.0 / 1024.0, "1 in 1,024"),
+            (1.0 / 3.2e6, "1 in 3.2 million"),
+            (1.0 / 1.5e11, "1 in 150 billion"),
+        ] {
+            assert_eq!(odds(chance), text);
+        }
+        let seconds = |s| Duration::from_secs(s);
+        assert_eq!(interval(seconds(3849)), "1h 4m 9s");
+        assert_eq!(interval(seconds(0)), "0s");
+        assert_eq!((span(seconds(86_400)), span(seconds(3_900))), ("1d".into(), "1h 5m".into()));
+        let now = SystemTime::UNIX_EPOCH + seconds(1000);
+        assert_eq!(ahead(now + seconds(600), now), "in 10 min");
+        assert_eq!(ahead(now, now), "now");
+        assert_eq!(
+            (difficulty_short(1500.0), difficulty_short(2.5e13)),
+            ("1.50K".into(), "25.0T".into())
+        );
+        assert_eq!(
+            (hashrate_short(1.5e12), hashrate_short(2.5e11)),
+            ("1.5 TH/s".into(), "250 GH/s".into())
+        );
+        assert_eq!(
+            (difficulty_exact(1024.5), difficulty_exact(7.0)),
+            ("1024.5".into(), "7".into())
+        );
     }
 
     #[test]

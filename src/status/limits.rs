@@ -46,7 +46,10 @@ impl Class {
     /// Requests in a window that starts with the first of them (`web.md` §1.10).
     fn rule(self) -> (u32, Duration) {
         match self {
-            Self::PathLookup | Self::Search | Self::Worker => (10, Duration::from_secs(60)),
+            Self::PathLookup => (10, Duration::from_secs(60)),
+            Self::Search => (30, Duration::from_secs(60)),
+            // A page that is open asks every ten seconds, and one may have some rigs.
+            Self::Worker => (60, Duration::from_secs(60)),
         }
     }
 
@@ -197,12 +200,12 @@ mod tests {
         let at = |second: u32| start + SECOND * second;
         let mut count = |second, class| limiter.count(class, ip("1.2.3.4"), at(second));
         for second in 0..10 {
-            assert_eq!(count(second, Class::Search), Ok(()));
+            assert_eq!(count(second, Class::PathLookup), Ok(()));
         }
-        assert_eq!(count(10, Class::Search), Err(SECOND * 50));
-        assert_eq!(count(59, Class::Search), Err(SECOND), "refusals do not make it longer");
+        assert_eq!(count(10, Class::PathLookup), Err(SECOND * 50));
+        assert_eq!(count(59, Class::PathLookup), Err(SECOND), "refusals do not make it longer");
         assert_eq!(count(59, Class::Worker), Ok(()), "classes are apart");
-        assert_eq!(count(60, Class::Search), Ok(()));
+        assert_eq!(count(60, Class::PathLookup), Ok(()));
     }
 
     #[test]
@@ -227,18 +230,18 @@ mod tests {
         let now = Instant::now();
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
         for _ in 0..10 {
-            limiter.count(Class::Search, address(0), now).unwrap();
+            limiter.count(Class::PathLookup, address(0), now).unwrap();
         }
         for n in 1..ADDRESSES_MAX as u32 {
-            limiter.count(Class::Search, address(n), now).unwrap();
+            limiter.count(Class::PathLookup, address(n), now).unwrap();
         }
-        assert!(limiter.count(Class::Search, address(0), now).is_err());
-        limiter.count(Class::Search, address(70_000), now).unwrap();
-        let table = &limiter.tables[Class::Search as usize];
+        assert!(limiter.count(Class::PathLookup, address(0), now).is_err());
+        limiter.count(Class::PathLookup, address(70_000), now).unwrap();
+        let table = &limiter.tables[Class::PathLookup as usize];
         assert_eq!((table.counts.len(), table.order.len()), (ADDRESSES_MAX, ADDRESSES_MAX));
-        assert!(limiter.count(Class::Search, address(0), now).is_ok());
-        limiter.count(Class::Search, address(1), now + SECOND * 61).unwrap();
-        assert_eq!(limiter.tables[Class::Search as usize].counts.len(), 1);
+        assert!(limiter.count(Class::PathLookup, address(0), now).is_ok());
+        limiter.count(Class::PathLookup, address(1), now + SECOND * 61).unwrap();
+        assert_eq!(limiter.tables[Class::PathLookup as usize].counts.len(), 1);
     }
 
     #[test]

@@ -72,3 +72,4 @@ mod supervise;
 mod tip;
 mod tls;
 mod web;
+mod workers;

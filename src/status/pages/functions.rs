@@ -34,6 +34,7 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
     templates.add_filter("percent", |value: Value| number(&value, "percent"));
     templates.add_filter("bytes", |value: Value| number(&value, "bytes"));
     templates.add_filter("milliseconds", |value: Value| number(&value, "milliseconds"));
+    templates.add_filter("latency", |value: Value| number(&value, "latency"));
     templates.add_filter("load", |value: Value| number(&value, "load"));
     templates.add_filter("nanoseconds", |value: Value| number(&value, "nanoseconds"));
     templates.add_filter("bitcoin", |value: Value| number(&value, "bitcoin"));
@@ -60,6 +61,7 @@ fn number(value: &Value, kind: &str) -> Result<String, Error> {
         "percent" => format::percent(float()?),
         "bytes" => format::bytes(whole()?),
         "milliseconds" => format::latency(float()?),
+        "latency" => format::short_latency(float()?),
         "load" => format!("{:.2}", float()?),
         "nanoseconds" => format::uptime(Duration::from_nanos(whole()?)),
         _ => return Err(Error::new(ErrorKind::InvalidOperation, "no such kind of figure")),

@@ -177,3 +177,13 @@ fn an_operators_page_takes_the_place_of_ours() {
     std::fs::write(folder.path().join("terms.html"), "{% if").unwrap();
     assert!(Pages::load(&Assets::new(), folder.path()).is_err());
 }
+
+#[test]
+fn no_template_has_what_a_merge_has_left_in_it() {
+    for (name, source) in EMBEDDED {
+        for line in source.lines() {
+            let is_mark = ["<<<<<<<", ">>>>>>>", "======="].iter().any(|m| line.starts_with(m));
+            assert!(!is_mark, "{name}: {line}");
+        }
+    }
+}

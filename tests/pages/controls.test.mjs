@@ -147,10 +147,10 @@ describe("controls", { concurrency: 2 }, () => {
         single.forEach((element, index) => { element.dataset.stop = index; });
         return single.length;
       });
-      // Looked at when focus has come to rest, in the page: a hundred questions from outside would take long.
+      // Looked at in the page itself: a hundred questions from outside would take long.
       await page.evaluate(() => {
         window.seen = [];
-        addEventListener("focusin", ({ target: element }) => setTimeout(() => {
+        addEventListener("focusin", ({ target: element }) => {
           const { outlineStyle, outlineWidth } = getComputedStyle(element);
           const { top, bottom, width } = element.getBoundingClientRect();
           window.seen.push({
@@ -160,11 +160,11 @@ describe("controls", { concurrency: 2 }, () => {
             isMarked: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2,
             isInView: width > 0 && bottom > 0 && top < innerHeight,
           });
-        }));
+        });
       });
       // One more, which leads out of the page, or to its beginning.
       for (let press = 0; press <= stops; press += 1) await page.keyboard.press("Tab");
-      const seen = await page.evaluate(() => new Promise((resolve) => { setTimeout(() => resolve(window.seen), 50); }));
+      const seen = await page.evaluate(() => window.seen);
       assert.ok(seen[0].isSkip, `first: ${seen[0].html}`);
       nothing(seen.filter(({ isMarked }) => !isMarked).map(({ html }) => `no visible focus: ${html}`));
       nothing(seen.filter(({ isInView }) => !isInView).map(({ html }) => `out of view: ${html}`));

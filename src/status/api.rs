@@ -27,6 +27,7 @@ const FOUND_MAX: usize = 10;
 pub struct Server {
     pub api_version: &'static str,
     pub build_version: &'static str,
+    pub build_time: &'static str,
     pub network: &'static str,
     /// Nanoseconds, as of the snapshot.
     pub uptime: u64,
@@ -327,6 +328,7 @@ impl Server {
         Self {
             api_version: "1",
             build_version: snapshot.version,
+            build_time: crate::build::TIME,
             network: snapshot.network,
             // 64 bits of nanoseconds last 584 years.
             uptime: u64::try_from(snapshot.uptime.as_nanos()).unwrap_or(u64::MAX),

@@ -198,7 +198,7 @@ fn notify_enabled(people: &People, user: &str, request: &Request) -> Answer {
         return refused(Status::BadRequest, "the body is neither a form nor JSON").into();
     };
     let hash = fields.get("hash").to_ascii_lowercase();
-    let Some(enabled) = fields.truth("enabled").filter(|_| hash.len() == 64) else {
+    let Some(enabled) = fields.truth("enabled").filter(|_| is_hash_hex(&hash)) else {
         let words = "hash must be 64 hex digits, and enabled true or false";
         return refused(Status::BadRequest, words).into();
     };

@@ -133,3 +133,12 @@ fn codes_are_made_and_cleared_where_they_can_be_used() {
     assert_eq!(bench.post("/api/saved-workers/one-time-code", "").status, Status::NotFound);
     assert_eq!(bench.post("/api/discord/notify-enabled", "enabled=1").status, Status::NotFound);
 }
+
+#[test]
+fn all_of_ones_workers_are_one_series_too() {
+    let bench = Bench::new();
+    bench.location("/worker/save", "worker=w.1");
+    let (status, series) = bench.get("/api/saved-workers/history?hash=combined");
+    assert_eq!((status, &series["name"]), (Status::Ok, &"combined".into()));
+    assert_eq!(series["hq"].as_array().unwrap().len(), 1440);
+}

@@ -48,6 +48,7 @@ impl Bench {
             network: Network::Mainnet,
             commands: sender,
             resets: Resets::default(),
+            shows: Shows::default(),
         };
         Self { _folder: folder, people, commands }
     }

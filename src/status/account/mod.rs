@@ -24,7 +24,7 @@ use gopool_shards::work::address::Network;
 
 use super::StatusSwitch;
 use super::auth::{Identify, LocalMode, Nobody};
-use super::workers::Resets;
+use super::workers::{Resets, Shows};
 use crate::codes::Codes;
 use crate::command::Command;
 use crate::history::HistoryReader;
@@ -67,6 +67,7 @@ pub struct People {
     pub network: Network,
     pub commands: Sender<Command>,
     pub resets: Resets,
+    pub shows: Shows,
 }
 
 impl People {
@@ -87,6 +88,7 @@ impl People {
             network: plan.network,
             commands: plan.commands,
             resets: Resets::default(),
+            shows: Shows::default(),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::account::People;
 use super::auth::refuse_foreign;
 use super::http::{Answer, Method, Request, Response, Status};
 use super::site::{Rendered, Site};
+pub use page::Shows;
 pub use reconnect::Resets;
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -1,5 +1,7 @@
 //! The page of one worker.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded};
@@ -28,6 +30,31 @@ use crate::status::pages::Chart;
 /// A shard answers within a turn; one that does not has no time for pages.
 const SHOW_WAIT_MAX: Duration = Duration::from_millis(500);
 const SHOW_POLL: Duration = Duration::from_millis(1);
+
+/// Questions to the shards in one second, of all visitors: each looks through all connections, which is
+/// a millisecond or two with twenty thousand.
+const SHOWS_PER_SECOND: u32 = 20;
+
+/// How many have been asked since when.
+#[derive(Clone)]
+pub struct Shows(Rc<Cell<(Instant, u32)>>);
+
+impl Default for Shows {
+    fn default() -> Self {
+        Self(Rc::new(Cell::new((Instant::now(), 0))))
+    }
+}
+
+impl Shows {
+    /// Whether one more may be asked now, in which case it counts.
+    fn begin(&self, now: Instant) -> bool {
+        let (since, count) = self.0.get();
+        let is_over = now.duration_since(since) >= Duration::from_secs(1);
+        let (since, count) = if is_over { (now, 0) } else { (since, count) };
+        self.0.set((since, count + 1));
+        count < SHOWS_PER_SECOND
+    }
+}
 
 pub fn worker(asked: &Asked<'_>) -> Answer {
     let fields = fields(asked.request);
@@ -69,12 +96,13 @@ pub fn worker(asked: &Asked<'_>) -> Answer {
     let Some(view) = view else { return finish(&paper, own, None).into() };
     // The newest connection's: what it was told is what it is judged by.
     let (answer, answers) = bounded(1);
-    let asks = people.commands.send(Command::Show { sequence: view.sequence, answer });
+    let show = Command::Show { sequence: view.sequence, answer };
+    let is_asked = people.shows.begin(Instant::now()) && people.commands.send(show).is_ok();
     let network = people.network;
     Answer::Later(Box::pin(async move {
         let deadline = Instant::now() + SHOW_WAIT_MAX;
         let mut work: Option<ShownWork> = None;
-        while asks.is_ok() && Instant::now() < deadline {
+        while is_asked && Instant::now() < deadline {
             match answers.try_recv() {
                 Ok(shown) => {
                     work = Some(shown);
@@ -146,5 +174,19 @@ impl Saved {
             last_online_at: history.last_online_at(&hash, minute).map(|time| time.to_string()),
             chart: series.as_ref().and_then(Chart::of),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shards_are_not_asked_without_end() {
+        let shows = Shows::default();
+        let now = Instant::now();
+        let asked = (0..1000).filter(|_| shows.begin(now)).count();
+        assert_eq!(asked, SHOWS_PER_SECOND as usize);
+        assert!(shows.begin(now + Duration::from_secs(1)));
     }
 }

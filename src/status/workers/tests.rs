@@ -109,7 +109,7 @@ fn a_workers_page_tells_no_more_than_the_visitor_wants() {
     assert!(html.contains("cgminer") && html.contains("4.12.1"));
     // Asked of its newest connection; nobody answers here.
     assert!(matches!(visitor.bench.commands.try_recv(), Ok(Command::Show { sequence: 7, .. })));
-    assert!(html.contains("no work in hand"));
+    assert!(html.contains("cannot be shown at this moment"));
     let (_, html) = visitor.get(&format!("/worker/sha256?worker={worker}&privacy=OFF"));
     assert!(html.contains(&worker) && html.contains(&hash));
     for target in ["/worker/sha256?worker=nobody", &format!("/worker/sha256?hash={WALLET_HASH}")] {

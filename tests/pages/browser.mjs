@@ -39,7 +39,8 @@ export function watch(page, url) {
     complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
   });
   page.on("response", (response) => {
-    if (response.status() >= 400 && response.request().resourceType() !== "document") complaints.push(`${response.status()}: ${response.url()}`);
+    // The page itself may be one that is not there; it asks for itself again, too.
+    if (response.status() >= 400 && response.url() !== page.url() && response.request().resourceType() !== "document") complaints.push(`${response.status()}: ${response.url()}`);
   });
   page.on("request", (request) => {
     const asked = new URL(request.url());

@@ -8,7 +8,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
 
-import { ADMIN, busy, empty, nodeless } from "./scene.mjs";
+import { ADMIN, busy, empty, endAll, nodeless } from "./scene.mjs";
 
 /** Files at a time: two that keep two cores busy, and one that mostly waits. */
 const CONCURRENCY = 4;
@@ -21,9 +21,7 @@ files.sort((a, b) => Number(b.includes("looks")) - Number(a.includes("looks")));
 // Figures are taken when nothing else is going on.
 const timed = files.filter((name) => name.includes("budgets"));
 
-let scenes = [];
-const end = async () => { for (const scene of scenes.splice(0)) await scene.end(); };
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => end().finally(() => process.exit(130)));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => endAll().finally(() => process.exit(130)));
 
 function passes(some, concurrency) {
   if (some.length === 0) return true;
@@ -39,7 +37,7 @@ function passes(some, concurrency) {
 try {
   const started = Date.now();
   const outcomes = await Promise.allSettled([busy(), empty(), nodeless()]);
-  scenes = outcomes.filter((one) => one.status === "fulfilled").map((one) => one.value);
+  const scenes = outcomes.filter((one) => one.status === "fulfilled").map((one) => one.value);
   for (const one of outcomes) if (one.status === "rejected") throw one.reason;
   console.log(`scenes are up after ${((Date.now() - started) / 1000).toFixed(1)} s: ${scenes.map((scene) => `${scene.name} ${scene.url}`).join(", ")}`);
   process.env.PAGES_SCENES = JSON.stringify(Object.fromEntries(scenes.map((scene) => [scene.name, scene.url])));
@@ -49,5 +47,5 @@ try {
   const isQuick = await passes(timed, 1);
   process.exitCode = hasPassed && isQuick ? 0 : 1;
 } finally {
-  await end();
+  await endAll();
 }

@@ -10,6 +10,8 @@ import { PLACES, SCHEMES, WIDTHS } from "./places.mjs";
 /** WCAG's 1.4.10: content is the same at this width, without scrolling in two directions. */
 const NARROWEST = 320;
 const HEIGHT = 900;
+/** What nobody has written for a reader. */
+const LEFTOVERS = /\{\{|\{%|<{7}|>{7}|\bNaN\b|\bInfinity\b|\bundefined\b|@HOST@|\[object /;
 
 const withPage = browserForFile();
 
@@ -25,6 +27,8 @@ for (const [scene, url] of Object.entries(SCENES)) {
           const lightness = await page.evaluate(backLightness);
           assert.ok(colorScheme === "dark" ? lightness < 0.3 : lightness > 0.7, `lightness of the background: ${lightness}`);
           await checkOutline(page);
+          const [leftover] = (await page.locator("body").innerText()).match(LEFTOVERS) ?? [];
+          assert.equal(leftover, undefined, "of a template, a merge or a calculation");
           const found = [];
           for (const width of [NARROWEST, ...WIDTHS]) {
             await resize(page, width, HEIGHT);

@@ -136,6 +136,10 @@ class Client {
   }
 }
 
+/** All that have been started and not ended, those that are still on their way among them. */
+const running = new Set();
+export const endAll = async () => { for (const scene of running) await scene.end(); };
+
 export class Scene {
   programs = [];
   clients = [];
@@ -143,6 +147,7 @@ export class Scene {
 
   constructor(name) {
     this.name = name;
+    running.add(this);
   }
 
   #launch(path, flags) {
@@ -254,6 +259,7 @@ ban_invalid_submissions_after = ${BAN_AFTER}
 
   /** Each before the one it depends on: miners, the pool, the node. */
   async end() {
+    running.delete(this);
     for (const client of this.clients) client.socket.destroy();
     for (const program of this.programs.toReversed()) await program.end();
     rmSync(this.folder, { recursive: true, force: true });

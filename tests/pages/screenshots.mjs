@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch, open } from "./browser.mjs";
 import { PLACES, SCHEMES, WIDTHS } from "./places.mjs";
-import { ADMIN, busy, empty, nodeless } from "./scene.mjs";
+import { ADMIN, busy, empty, endAll, nodeless } from "./scene.mjs";
 
 /** Hashrates are told once there have been some shares. */
 const WARM_UP_MS = 45_000;
@@ -24,7 +24,7 @@ const scenes = [];
 let browser;
 const end = async () => {
   await browser?.close();
-  for (const scene of scenes.splice(0)) await scene.end();
+  await endAll();
 };
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => end().finally(() => process.exit(130)));
 

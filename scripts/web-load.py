@@ -20,6 +20,10 @@ from loaded import BINARIES, prepared, running
 
 STREAMS = 5000
 PER_ADDRESS = 60
+# Quiet and flooded runs in turns.
+PAIRS = 5
+# Seconds; bounds of the histogram.
+LATE = (0.0001, 0.001, 0.01)
 
 
 def resident_kib(pid):
@@ -67,6 +71,16 @@ def flood(port, pid, miners, seconds, folder):
     return process, name
 
 
+def late(port):
+    """How many answers to shares there have been up to each limit, and in all, as the shard times them:
+    what the load's own client waits for is not in it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    counts = re.findall(r'^gopool_share_answer_seconds_bucket\{le="([^"]+)"\} (\d+)', text, re.M)
+    counts = {float(limit): int(count) for limit, count in counts}
+    return {limit: counts[limit] for limit in LATE} | {None: counts[float("inf")]}
+
+
 def answers(name):
     with open(name) as file:
         figures = json.load(file)
@@ -94,14 +108,26 @@ def measure(ports, pid, miners, seconds, folder):
     for stream in streams:
         stream.close()
     time.sleep(2)
-    for name, is_flooded in (("pages quiet", False), ("pages flooded", True)) * 2:
+    shares = {False: [], True: []}
+    for is_flooded in (False, True) * PAIRS:
         load, figures = flood(ports["pool"], pid, miners, seconds, folder)
-        rate = 0.0
+        time.sleep(5)
+        before, rate = late(ports["status"]), 0.0
         if is_flooded:
-            time.sleep(5)
-            rate = wrk(ports["status"], "/api/overview", max(seconds - 5, 5))
+            rate = wrk(ports["status"], "/api/overview", max(seconds - 6, 5))
+        else:
+            time.sleep(max(seconds - 6, 5))
+        after = late(ports["status"])
         load.wait()
-        print(name, f"({rate:.0f} requests a second)", answers(figures))
+        count = after[None] - before[None]
+        parts = {limit: 1e6 * (1 - (after[limit] - before[limit]) / count) for limit in LATE}
+        shares[is_flooded].append(parts)
+        name = "pages flooded" if is_flooded else "pages quiet"
+        words = ", ".join(f"{part:.0f} over {limit}" for limit, part in parts.items())
+        print(f"{name} ({rate:.0f} requests a second): of a million answers {words}; at the miners {answers(figures)}")
+    for limit in LATE:
+        medians = [sorted(parts[limit] for parts in shares[kind])[PAIRS // 2] for kind in (False, True)]
+        print(f"of a million answers over {limit}, median of {PAIRS}: quiet {medians[0]:.0f}, flooded {medians[1]:.0f}")
     with urllib.request.urlopen(f"http://127.0.0.1:{ports['status']}/metrics") as answer:
         text = answer.read().decode()
     for line in text.splitlines():

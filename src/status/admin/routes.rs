@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use minijinja::context;
+
 use super::super::account::Fields;
 use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
@@ -128,7 +130,12 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         visit.note("refused", path, "the form is of another session");
         let words = "This form was made for another session, in another tab perhaps. Nothing was \
                      done. Go back, load the page again and repeat it.";
-        return Some(refused(Status::Forbidden, words).into());
+        if is_data {
+            return Some(refused(Status::Forbidden, words).into());
+        }
+        let reason = "This form is too old";
+        let page = context! { code => Status::Forbidden.code(), reason, path, detail => words };
+        return Some(visit.desk.render(Status::Forbidden, "error.html", page).into());
     }
     if path == LOGOUT {
         return Some(login::sign_out(&visit, request, is_https).into());

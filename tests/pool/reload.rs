@@ -165,7 +165,7 @@ fn pages_of_an_operators_own_are_taken_on_sigusr1() {
     let pool = Pool::launch(Settings::of(&node));
     let templates = pool.folder().join("templates");
     fs::create_dir(&templates).expect("make it");
-    fs::write(templates.join("overview.html"), "ours: {{ network }}").expect("write it");
+    fs::write(templates.join("overview.html"), "ours: {{ frame.network }}").expect("write it");
     let length = pool.log_length();
     pool.signal(libc::SIGUSR1);
     pool.await_log_after(length, "pages reloaded", &["component=http"]);

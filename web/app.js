@@ -257,8 +257,11 @@ setInterval(countOn, 1000);
 listen();
 timer = setTimeout(refresh, SECTIONS_MS);
 
-/** Charts are drawn once the page can be used. */
+/** Charts are drawn once the page can be used; on a device without a pointer, when one of them is touched: there is
+ *  nothing to point with before, and drawing is a long task for a phone. */
 function loadCharts() {
+  if (document.documentElement.dataset.charts) return;
+  document.documentElement.dataset.charts = "asked for";
   for (const url of one('meta[name="chart-scripts"]')?.content.split(" ") ?? []) {
     const script = document.createElement("script");
     script.src = url;
@@ -266,4 +269,8 @@ function loadCharts() {
     document.head.append(script);
   }
 }
-addEventListener("load", () => (globalThis.requestIdleCallback ?? setTimeout)(loadCharts));
+if (matchMedia("(hover: none)").matches) {
+  document.addEventListener("pointerdown", (event) => { if (event.target.closest?.("[data-chart]")) loadCharts(); });
+} else {
+  addEventListener("load", () => (globalThis.requestIdleCallback ?? setTimeout)(loadCharts));
+}

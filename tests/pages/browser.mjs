@@ -54,7 +54,9 @@ export async function open(page, url) {
   const response = await page.goto(url, { waitUntil: "load" });
   const hasDrawing = await page.locator("[data-chart] [data-drawing]").count() > 0;
   const hasScripts = await page.locator("html.js").count() > 0;
-  if (hasDrawing && hasScripts) await page.locator(".uplot canvas").first().waitFor({ timeout: 15_000 });
+  // Without a pointer charts are drawn when they are touched.
+  const hasPointer = hasScripts && await page.evaluate(() => matchMedia("(hover: hover)").matches);
+  if (hasDrawing && hasPointer) await page.locator(".uplot canvas").first().waitFor({ timeout: 15_000 });
   return response;
 }
 

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { backLightness, open, watch } from "./browser.mjs";
 import { LIMIT, SCENES, admit, browserForFile, nothing } from "./given.mjs";
 import { PLACES } from "./places.mjs";
+import { until } from "./scene.mjs";
 
 /** Scripts that come late would show a page in the wrong colours meanwhile, if any did. */
 const LATE_MS = 700;
@@ -83,7 +84,8 @@ describe("controls", { concurrency: 2 }, () => {
         const text = await button.getAttribute("data-copy");
         assert.equal(text, await button.locator("xpath=preceding-sibling::code").textContent(), "it is what stands beside it");
         await button.click();
-        assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text);
+        // The old way to copy says nothing of when it is done.
+        await until(`${text} on the clipboard`, async () => await page.evaluate(() => navigator.clipboard.readText()) === text, 10_000);
         assert.match(await page.locator("[data-spoken][role='status']").textContent(), /Copied/);
         assert.equal(await button.textContent(), "Copied");
       }

@@ -64,8 +64,6 @@ pub struct Snapshot {
     pub shares: ShareFigures,
     pub connections: ConnectionFigures,
     pub shards: Vec<ShardFigures>,
-    /// Connected workers with the most accepted work, merged over their connections; at most 100.
-    pub workers: Vec<WorkerFigures>,
     /// How many workers are connected.
     pub workers_connected: u64,
     /// Workers with a share in the last half hour that are not banned, the newest share first; at
@@ -122,7 +120,6 @@ impl Snapshot {
             shares: Default::default(),
             connections: Default::default(),
             shards: Vec::new(),
-            workers: Vec::new(),
             workers_connected: 0,
             recent_work: Vec::new(),
             banned: Vec::new(),
@@ -379,21 +376,6 @@ pub struct ShardFigures {
     pub outbox_bytes: u64,
     /// Receive buffers that were full at once, at most, in the last second.
     pub receive_buffers_peak: u64,
-}
-
-#[derive(Clone, Debug)]
-pub struct WorkerFigures {
-    /// The full authorized name; shorten it before it is shown in public.
-    pub name: Arc<str>,
-    pub connections: u64,
-    pub accepted: u64,
-    pub rejected: u64,
-    pub accepted_difficulty: f64,
-    pub best_difficulty: f64,
-    pub difficulty: f64,
-    /// Hashes per second.
-    pub hashrate: f64,
-    pub last_share_at: Option<SystemTime>,
 }
 
 /// What pages say of a worker.

@@ -67,7 +67,6 @@ impl Control {
             shares: self.ledger.shares(elapsed, summary.hashrate),
             connections: self.ledger.connections(),
             shards: self.shard_figures(),
-            workers: summary.listed,
             workers_connected: summary.workers,
             recent_work: summary.recent,
             banned,

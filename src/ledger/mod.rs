@@ -10,23 +10,19 @@ pub mod view;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use gopool_shards::link::{Gauges, Report, Stages};
 use gopool_shards::tally::{Sums, WorkerSums};
 
 use crate::rings::rate::ShareRate;
-use crate::snapshot::{
-    ConnectionFigures, MinerType, ShardFigures, ShareFigures, WorkerFigures, WorkerView,
-};
+use crate::snapshot::{ConnectionFigures, MinerType, ShardFigures, ShareFigures, WorkerView};
 use crate::store::BestShareRow;
 use best_shares::BestShares;
 use miner_types::miner_types;
 use rejects::Rejects;
 use roster::{Fading, Roster};
 
-/// Workers that the snapshot has: those with the most accepted work.
-const WORKERS_LISTED: usize = 100;
 /// Workers whose recent work the snapshot has, and how recent it is.
 const RECENT_LISTED: usize = 15;
 const RECENT_SECONDS: u64 = 30 * 60;
@@ -208,7 +204,7 @@ impl Ledger {
         let roster = self.roster.read();
         let fading = self.fading(now_unix);
         let hashrate = roster.connections().map(|(_, it)| it.hashrate(fading)).sum();
-        let mut connected: Vec<_> = roster.connected().collect();
+        let connected: Vec<_> = roster.connected().collect();
         let clients = connected.iter().filter_map(|(_, _, sequences)| {
             let newest = sequences.last()?;
             Some(&roster.connection(*newest)?.client_id)
@@ -216,23 +212,7 @@ impl Ledger {
         let miner_types = miner_types(clients);
         let workers = connected.len() as u64;
         let recent = recent_work(&roster, &connected, fading, is_banned);
-        let by_work = |a: &WorkerSums, b: &WorkerSums| {
-            b.accepted_difficulty.total_cmp(&a.accepted_difficulty)
-        };
-        // The few that are listed, without ordering the many that are not.
-        if connected.len() > WORKERS_LISTED {
-            connected.select_nth_unstable_by(WORKERS_LISTED, |a, b| by_work(a.1, b.1));
-            connected.truncate(WORKERS_LISTED);
-        }
-        connected.sort_unstable_by(|a, b| by_work(a.1, b.1).then_with(|| a.0.cmp(b.0)));
-        let listed = connected
-            .into_iter()
-            .map(|(name, sums, sequences)| {
-                let view = roster.view(name, sequences, fading);
-                worker_figures(name, sums, view.map_or(0.0, |view| view.hashrate))
-            })
-            .collect();
-        Summary { hashrate, workers, listed, recent, miner_types }
+        Summary { hashrate, workers, recent, miner_types }
     }
 }
 
@@ -242,8 +222,6 @@ pub struct Summary {
     /// Hashes per second: the sum of what each connection does, fading while it is silent.
     pub hashrate: f64,
     pub workers: u64,
-    /// The most accepted work first, at most [`WORKERS_LISTED`].
-    pub listed: Vec<WorkerFigures>,
     /// The newest share first, at most [`RECENT_LISTED`].
     pub recent: Vec<WorkerView>,
     pub miner_types: Vec<MinerType>,
@@ -272,21 +250,6 @@ fn recent_work(
         .filter_map(|(name, _, sequences)| roster.view(name, sequences, fading))
         .take(RECENT_LISTED)
         .collect()
-}
-
-fn worker_figures(name: &Arc<str>, sums: &WorkerSums, hashrate: f64) -> WorkerFigures {
-    WorkerFigures {
-        name: Arc::clone(name),
-        connections: sums.connections.max(0).cast_unsigned(),
-        accepted: sums.accepted,
-        rejected: sums.rejected,
-        accepted_difficulty: sums.accepted_difficulty,
-        best_difficulty: sums.best_difficulty,
-        difficulty: sums.difficulty,
-        hashrate,
-        last_share_at: (sums.last_share_at > 0)
-            .then(|| UNIX_EPOCH + Duration::from_secs(sums.last_share_at)),
-    }
 }
 
 #[cfg(test)]
@@ -337,7 +300,6 @@ mod tests {
         }
         let summary = ledger.summary(NOW, nobody);
         assert_eq!((summary.hashrate, summary.workers), (200.0, 1));
-        assert_eq!((summary.listed[0].connections, summary.listed[0].hashrate), (2, 200.0));
         assert_eq!(summary.miner_types[0].name, "cgminer");
         let shares = ledger.shares(60 * SECOND, summary.hashrate);
         assert_eq!(
@@ -388,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_gone_is_not_counted_and_who_is_listed_has_worked_most() {
+    fn who_has_gone_is_not_counted() {
         let mut ledger = ledger(&[0]);
         let come = report(0, |tally| {
             for number in 0..300_u32 {
@@ -400,8 +362,7 @@ mod tests {
         });
         ledger.add(come, SECOND);
         let summary = ledger.summary(NOW, nobody);
-        assert_eq!((summary.workers, summary.listed.len()), (300, WORKERS_LISTED));
-        assert_eq!((&*summary.listed[0].name, &*summary.listed[99].name), ("w299", "w200"));
+        assert_eq!((summary.workers, summary.hashrate), (300, 300.0));
         let leave = report(0, |tally| {
             for number in 0..300 {
                 tally.gone(number);
@@ -410,7 +371,7 @@ mod tests {
         ledger.add(leave, 2 * SECOND);
         let summary = ledger.summary(NOW, nobody);
         assert_eq!((summary.workers, summary.hashrate), (0, 0.0));
-        assert!(summary.listed.is_empty() && summary.miner_types.is_empty());
+        assert!(summary.miner_types.is_empty());
     }
 
     #[test]

@@ -171,21 +171,6 @@ pub fn busy() -> Snapshot {
             receive_buffers_peak: 12,
         })
         .collect();
-    snapshot.workers = ["garage", "attic.01", "heater", "bitaxe-7", "s21\"<b>"]
-        .into_iter()
-        .zip(1_u32..)
-        .map(|(rig, n)| WorkerFigures {
-            name: format!("{wallet}.{rig}").into(),
-            connections: u64::from(n),
-            accepted: 41_233 * u64::from(n),
-            rejected: 3 * u64::from(n),
-            accepted_difficulty: 4.1e12 / f64::from(n),
-            best_difficulty: 4.1204e12 / f64::from(n).powi(3),
-            difficulty: 65_536.0 / f64::from(n),
-            hashrate: 2.8e14 / f64::from(n),
-            last_share_at: (n != 5).then(|| ago(u64::from(n * n * n))),
-        })
-        .collect();
     snapshot.blocks =
         [(934_101, 70_000, BlockState::Accepted), (930_555, 2_300_000, BlockState::Rejected)]
             .into_iter()
@@ -205,7 +190,9 @@ pub fn busy() -> Snapshot {
                 reason: String::new(),
             })
             .collect();
-    snapshot.recent_work = snapshot.workers.iter().take(4).map(recent_work).collect();
+    let rigs = ["garage", "attic.01", "heater", "s21\"<b>"];
+    let named = rigs.map(|rig| Arc::from(format!("{wallet}.{rig}")));
+    snapshot.recent_work = named.into_iter().zip(1..).map(recent_work).collect();
     let banned = |rig: &str, reason: &str, until| BannedFigures {
         worker: format!("{wallet}.{rig}").into(),
         until,
@@ -220,7 +207,7 @@ pub fn busy() -> Snapshot {
     ];
     snapshot.recent_hashrate =
         RecentHashrate { codes: vec![130, 148, 148], newest: Some((1.39e15, Some(934_217))) };
-    snapshot.workers_connected = snapshot.workers.len() as u64;
+    snapshot.workers_connected = 5;
     snapshot.miner_types = vec![MinerType {
         name: "bitaxe".to_owned(),
         workers: 5,
@@ -312,33 +299,36 @@ pub fn history() -> HistoryReader {
     history.into()
 }
 
-fn recent_work(worker: &WorkerFigures) -> WorkerView {
-    let at = worker.last_share_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+/// The `number`th of them, from 1: each has done less than the one before.
+fn recent_work((name, number): (Arc<str>, u32)) -> WorkerView {
+    let n = f64::from(number);
+    let since_share = Duration::from_secs(u64::from(number.pow(3)));
+    let at = (now() - since_share).duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     WorkerView {
-        name: Arc::clone(&worker.name),
+        name,
         client_id: "bitaxe/BM1370/v2.6.5".into(),
-        connections: worker.connections,
-        sequence: 57 + worker.connections,
+        connections: number.into(),
+        sequence: 57 + u64::from(number),
         is_tls: false,
         connected_at: 1_769_800_000,
-        accepted: worker.accepted,
-        rejected: worker.rejected,
-        hashrate: worker.hashrate,
-        accuracy: if worker.connections == 1 { Accuracy::Settling } else { Accuracy::Stable },
+        accepted: 41_233 * u64::from(number),
+        rejected: 3 * u64::from(number),
+        hashrate: 2.8e14 / n,
+        accuracy: if number == 1 { Accuracy::Settling } else { Accuracy::Stable },
         share_rate: 62.5,
         window_started_at: 1_769_888_000,
         window_accepted: 100,
         window_submissions: 101,
         window_credit: 6.5e6,
-        last_share: at.map(|at| LastShareLook {
+        last_share: Some(LastShareLook {
             at: at.as_secs(),
             difficulty: 70_000.0,
             is_accepted: true,
             hash: [7; 32],
         }),
         last_reject: "stale job",
-        difficulty: worker.difficulty,
-        ideal_difficulty: worker.difficulty * 2.0,
+        difficulty: 65_536.0 / n,
+        ideal_difficulty: 131_072.0 / n,
         round_trip: Some(Duration::from_millis(20)),
         first_share_p50: None,
         first_share_p95: None,

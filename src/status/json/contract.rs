@@ -141,9 +141,6 @@ fn with_secrets() -> (Snapshot, Vec<String>) {
     for disconnect in &mut snapshot.disconnects {
         disconnect.detail.clone_from(&trouble);
     }
-    for worker in &mut snapshot.workers {
-        worker.name = name.as_str().into();
-    }
     for view in &mut snapshot.recent_work {
         view.name = name.as_str().into();
         view.client_id = wallet.into();

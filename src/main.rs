@@ -250,7 +250,6 @@ fn run(
                     roster: roster.clone(),
                     history: history.reader(),
                     codes: Arc::clone(&codes),
-                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                     is_local: flags.saved_workers_local_noauth,
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
@@ -267,7 +266,6 @@ fn run(
                     codes: Arc::clone(&codes),
                     reader: reader.clone(),
                     backup: config.backup.clone(),
-                    hashrate_tau: config.settings.hashrate.ema_tau().as_secs_f64(),
                 }),
             };
             Some(start_status(plan, &switch)?)

@@ -87,14 +87,17 @@ impl Minutes {
 
     fn sample(&mut self, ledger: &Ledger, pool_hashrate: f64, minute: u64, now: u64) {
         let minute = u32::try_from(minute).unwrap_or(u32::MAX);
-        let fading = ledger.fading(now);
         let hashes: Vec<NameHash> = self
             .saved
             .tracked()
             .iter()
             .filter_map(|hash| const_hex::decode_to_array(hash).ok())
             .collect();
-        let views = ledger.roster().read().workers_among(&hashes, fading);
+        let views = {
+            let reader = ledger.roster();
+            let roster = reader.read();
+            roster.workers_among(&hashes, roster.fading(now))
+        };
         let workers = views
             .into_iter()
             .map(|(hash, view)| {

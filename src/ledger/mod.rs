@@ -9,7 +9,7 @@ pub mod view;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use gopool_shards::link::{Gauges, Report, Stages};
@@ -36,6 +36,10 @@ impl RosterReader {
     pub fn read(&self) -> RwLockReadGuard<'_, Roster> {
         self.0.read().expect("no code panics while it holds this")
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Roster> {
+        self.0.write().expect("no code panics while it holds this")
+    }
 }
 
 /// Everything counted since the process started.
@@ -49,8 +53,6 @@ pub struct Ledger {
     rate: ShareRate,
     best_shares: BestShares,
     roster: RosterReader,
-    /// Seconds, `hashrate_ema_tau_seconds`.
-    tau: f64,
 }
 
 /// What a report has said that others want to hear of.
@@ -74,7 +76,7 @@ impl Ledger {
     ) -> Self {
         let shard =
             |(id, core): (usize, &usize)| ShardFigures { id, core: *core, ..Default::default() };
-        Self {
+        let mut ledger = Self {
             sums: Sums::default(),
             rejects: Rejects::default(),
             shards: cores.iter().enumerate().map(shard).collect(),
@@ -82,12 +84,14 @@ impl Ledger {
             rate: ShareRate::default(),
             best_shares: BestShares::new(best_shares),
             roster,
-            tau: tau.as_secs_f64(),
-        }
+        };
+        ledger.set_tau(tau);
+        ledger
     }
 
+    /// `hashrate_ema_tau_seconds`, from now on.
     pub fn set_tau(&mut self, tau: Duration) {
-        self.tau = tau.as_secs_f64();
+        self.roster.write().set_tau(tau);
     }
 
     pub fn roster(&self) -> RosterReader {
@@ -121,7 +125,7 @@ impl Ledger {
     }
 
     fn add_to_roster(&mut self, sums: &mut Sums, heard: &mut Heard) {
-        let mut roster = self.roster.0.write().expect("no code panics while it holds this");
+        let mut roster = self.roster.write();
         for (name, worker) in std::mem::take(&mut sums.workers) {
             roster.add_sums(&name, &worker);
             if worker.best_difficulty > 0.0 {
@@ -195,14 +199,10 @@ impl Ledger {
         self.best_shares.take_change()
     }
 
-    pub fn fading(&self, now_unix: u64) -> Fading {
-        Fading { now: now_unix, tau: self.tau }
-    }
-
     /// Who is connected, in figures. `is_banned` judges a worker and where it is connected from.
     pub fn summary(&self, now_unix: u64, is_banned: impl Fn(&str, SocketAddr) -> bool) -> Summary {
         let roster = self.roster.read();
-        let fading = self.fading(now_unix);
+        let fading = roster.fading(now_unix);
         let hashrate = roster.connections().map(|(_, it)| it.hashrate(fading)).sum();
         let connected: Vec<_> = roster.connected().collect();
         let clients = connected.iter().filter_map(|(_, _, sequences)| {

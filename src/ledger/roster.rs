@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gopool_shards::tally::{Accuracy, Look, WorkerSums};
 
@@ -26,6 +27,8 @@ fn key(hash: &NameHash) -> u64 {
 pub struct Roster {
     workers: HashMap<Arc<str>, Worker>,
     connections: HashMap<u64, Connection>,
+    /// Seconds, `hashrate_ema_tau_seconds`; the ledger sets it before anybody comes.
+    tau: f64,
 }
 
 #[derive(Debug)]
@@ -81,8 +84,7 @@ impl Connection {
 pub struct Fading {
     /// Unix seconds.
     pub now: u64,
-    /// Seconds, `hashrate_ema_tau_seconds`.
-    pub tau: f64,
+    tau: f64,
 }
 
 impl Fading {
@@ -157,6 +159,15 @@ impl Roster {
         for (_, name) in by_age.into_keys().take(away - AWAY_WORKERS_MAX / 2) {
             self.workers.remove(&name);
         }
+    }
+
+    pub(super) fn set_tau(&mut self, tau: Duration) {
+        self.tau = tau.as_secs_f64();
+    }
+
+    /// How hashrates have faded at that time, in Unix seconds.
+    pub fn fading(&self, now: u64) -> Fading {
+        Fading { now, tau: self.tau }
     }
 
     /// The connections, in no order that means anything.
@@ -267,8 +278,6 @@ impl Roster {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
-
     use gopool_shards::tally::LastShareLook;
 
     use super::*;

@@ -39,7 +39,6 @@ impl Bench {
             roster: RosterReader::default(),
             history: keeper.reader(),
             codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
-            hashrate_tau: 450.0,
             identify: Rc::new(LocalMode),
             switch: Arc::default(),
             has_discord: true,

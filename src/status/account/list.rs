@@ -68,7 +68,7 @@ impl SavedList {
     pub fn new(people: &People, user_id: &str, now: u64) -> Self {
         let saved = people.saved.list(user_id);
         let roster = people.roster.read();
-        let fading = Fading { now, tau: people.hashrate_tau };
+        let fading = roster.fading(now);
         let (mut online, mut offline) = (Vec::new(), Vec::new());
         let mut online_workers = 0;
         for row in &saved {

@@ -37,8 +37,6 @@ pub struct PeoplePlan {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
-    /// Seconds, `hashrate_ema_tau_seconds`.
-    pub hashrate_tau: f64,
     /// `-saved-workers-local-noauth`.
     pub is_local: bool,
     pub bans: Arc<Bans>,
@@ -54,8 +52,6 @@ pub struct People {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
-    /// Seconds, `hashrate_ema_tau_seconds`.
-    pub hashrate_tau: f64,
     pub identify: Rc<dyn Identify>,
     /// Knows `status_public_url`, which may change while the pool runs.
     pub switch: Arc<StatusSwitch>,
@@ -79,7 +75,6 @@ impl People {
             roster: plan.roster,
             history: plan.history,
             codes: plan.codes,
-            hashrate_tau: plan.hashrate_tau,
             identify,
             switch,
             has_discord: false,

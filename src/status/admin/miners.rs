@@ -85,9 +85,9 @@ impl Row {
 pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let is_sent = visit.desk.path != PATH;
     let wanted = Wanted::of(if is_sent { &visit.form } else { &visit.query });
-    let fading = Fading { now: unix_now(), tau: visit.admin().hashrate_tau };
     // The ledger waits meanwhile: numbers first, and rows of the few that are shown.
     let roster = visit.admin().roster.read();
+    let fading = roster.fading(unix_now());
     let mut remote = String::new();
     let found = roster.connections().filter(|(_, it)| {
         if wanted.is_all() {

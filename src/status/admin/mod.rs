@@ -67,8 +67,6 @@ pub struct AdminPlan {
     pub codes: Arc<Mutex<Codes>>,
     pub reader: Reader,
     pub backup: BackupSettings,
-    /// Seconds, `hashrate_ema_tau_seconds`.
-    pub hashrate_tau: f64,
 }
 
 /// What the panel's pages have in common.
@@ -83,7 +81,6 @@ pub struct Admin {
     pub codes: Arc<Mutex<Codes>>,
     pub reader: Reader,
     pub backup: BackupSettings,
-    pub hashrate_tau: f64,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
     pub sessions: RefCell<Sessions<Credentials>>,
@@ -112,7 +109,6 @@ impl Admin {
             codes: plan.codes,
             reader: plan.reader,
             backup: plan.backup,
-            hashrate_tau: plan.hashrate_tau,
             switch,
             audit: Audit::default(),
             sessions: RefCell::new(Sessions::new(COOKIE, SESSION_MAX)),

@@ -66,7 +66,6 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
             interval: Duration::from_secs(3600),
             force_every_interval: false,
         },
-        hashrate_tau: 450.0,
     }
 }
 

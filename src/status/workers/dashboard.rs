@@ -12,7 +12,6 @@ use super::wanted::{Kind, Wanted};
 use super::{Asked, DASHBOARD, LOOKUP, see_other};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, Resolution};
-use crate::ledger::roster::Fading;
 use crate::status::account::{Fields, People, SavedList};
 use crate::status::format;
 use crate::status::http::{Answer, Status};
@@ -129,8 +128,10 @@ impl Finder {
             Err(error) => return Some(Self { message: error.to_string(), workers: Vec::new() }),
         };
         let people: &People = asked.people;
-        let fading = Fading { now, tau: people.hashrate_tau };
-        let views = people.roster.read().workers_of_wallet(&hash, fading);
+        let views = {
+            let roster = people.roster.read();
+            roster.workers_of_wallet(&hash, roster.fading(now))
+        };
         let workers: Vec<Found> = views
             .iter()
             .map(|view| {

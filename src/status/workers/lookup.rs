@@ -6,7 +6,6 @@ use super::view::Shown;
 use super::wanted::{Kind, Wanted};
 use super::{Asked, DASHBOARD, LOOKUP, SEARCH, see_other};
 use crate::clock::unix_now;
-use crate::ledger::roster::Fading;
 use crate::status::account::Fields;
 use crate::status::http::{Answer, Method, Request, Status};
 
@@ -46,8 +45,10 @@ pub fn search(asked: &Asked<'_>) -> Answer {
             (Status::Ok, "Enter a wallet to see its workers.".to_owned(), Vec::new())
         }
         Ok(Wanted::Hash(hash)) => {
-            let fading = Fading { now: unix_now(), tau: asked.people.hashrate_tau };
-            let views = asked.people.roster.read().workers_of_wallet(&hash, fading);
+            let views = {
+                let roster = asked.people.roster.read();
+                roster.workers_of_wallet(&hash, roster.fading(unix_now()))
+            };
             let message = match views.len() {
                 0 => "No worker of this wallet is connected now.".to_owned(),
                 1 => "One worker is connected.".to_owned(),

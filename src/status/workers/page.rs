@@ -20,7 +20,6 @@ use crate::clock::unix_now;
 use crate::command::Command;
 use crate::history::Resolution;
 use crate::identity::{NameHash, worker_hash};
-use crate::ledger::roster::Fading;
 use crate::privacy;
 use crate::status::account::People;
 use crate::status::format;
@@ -76,8 +75,10 @@ pub fn worker(asked: &Asked<'_>) -> Answer {
     };
     let people = asked.people;
     let now = unix_now();
-    let fading = Fading { now, tau: people.hashrate_tau };
-    let view = people.roster.read().worker_of(&hash, fading);
+    let view = {
+        let roster = people.roster.read();
+        roster.worker_of(&hash, roster.fading(now))
+    };
     let ban = Ban::of(people, &hash, now);
     let saved = Saved::of(people, asked.user.as_deref(), &hash, now);
     if view.is_none() && ban.is_none() && saved.is_none() {

@@ -138,8 +138,9 @@ pub struct Downlink {
     jobs: Replacing<Delivery>,
     settings: Replacing<Arc<Settings>>,
     phases: Replacing<Phase>,
-    errands: Sender<Errand>,
     waker: Arc<AtomicWaker>,
+    errands: Sender<Errand>,
+    errand_waker: Arc<AtomicWaker>,
 }
 
 impl Downlink {
@@ -177,7 +178,7 @@ impl Downlink {
     /// Whether there was room.
     pub fn send_errand(&self, errand: Errand) -> bool {
         let is_sent = self.errands.try_send(errand).is_ok();
-        self.waker.wake();
+        self.errand_waker.wake();
         is_sent
     }
 }
@@ -188,22 +189,43 @@ pub enum News {
     Job(Delivery),
     Settings(Arc<Settings>),
     Phase(Phase),
-    Errand(Errand),
     /// Control's end is gone.
     ControlGone,
 }
 
-/// A shard's ears.
+/// A shard's ears: one for the state that miners wait for, and one for what may wait for it.
 #[derive(Debug)]
 pub struct DownlinkReceiver {
-    jobs: Receiver<Delivery>,
-    settings: Receiver<Arc<Settings>>,
-    phases: Receiver<Phase>,
+    pub state: StateReceiver,
+    pub errands: ErrandReceiver,
+}
+
+#[derive(Debug)]
+pub struct ErrandReceiver {
     errands: Receiver<Errand>,
     waker: Arc<AtomicWaker>,
 }
 
-impl DownlinkReceiver {
+impl ErrandReceiver {
+    /// Waits for the next; for ever once control's end is gone, for the state tells of that.
+    pub async fn recv(&self) -> Errand {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            self.errands.try_recv().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+#[derive(Debug)]
+pub struct StateReceiver {
+    jobs: Receiver<Delivery>,
+    settings: Receiver<Arc<Settings>>,
+    phases: Receiver<Phase>,
+    waker: Arc<AtomicWaker>,
+}
+
+impl StateReceiver {
     /// Waits for whatever comes next.
     pub async fn recv(&self) -> News {
         poll_fn(|context| {
@@ -224,13 +246,10 @@ impl DownlinkReceiver {
         match self.settings.try_recv() {
             Ok(settings) => return Some(News::Settings(settings)),
             Err(TryRecvError::Empty) => {}
-            // All senders live and end together.
+            // All three senders live and end together.
             Err(TryRecvError::Disconnected) => return Some(News::ControlGone),
         }
-        if let Ok(delivery) = self.jobs.try_recv() {
-            return Some(News::Job(delivery));
-        }
-        self.errands.try_recv().ok().map(News::Errand)
+        self.jobs.try_recv().ok().map(News::Job)
     }
 }
 
@@ -316,15 +335,20 @@ pub fn downlink() -> (Downlink, DownlinkReceiver) {
     let (phase_sender, phases) = Replacing::pair();
     let (errand_sender, errands) = bounded(ERRAND_QUEUE);
     let waker = Arc::new(AtomicWaker::new());
+    let errand_waker = Arc::new(AtomicWaker::new());
     (
         Downlink {
             jobs: job_sender,
             settings: settings_sender,
             phases: phase_sender,
-            errands: errand_sender,
             waker: Arc::clone(&waker),
+            errands: errand_sender,
+            errand_waker: Arc::clone(&errand_waker),
         },
-        DownlinkReceiver { jobs, settings, phases, errands, waker },
+        DownlinkReceiver {
+            state: StateReceiver { jobs, settings, phases, waker },
+            errands: ErrandReceiver { errands, waker: errand_waker },
+        },
     )
 }
 
@@ -337,6 +361,8 @@ pub fn uplink(shards: usize) -> (Uplink, UplinkReceiver) {
 
 #[cfg(test)]
 mod tests {
+    use futures_lite::future::block_on;
+
     use super::*;
     use crate::session::notify::tests::job;
 
@@ -345,16 +371,16 @@ mod tests {
         let (downlink, receiver) = downlink();
         downlink.send_phase(Phase::Open);
         downlink.send_phase(Phase::Stopping);
-        assert!(matches!(receiver.try_recv(), Some(News::Phase(Phase::Stopping))));
-        assert!(receiver.try_recv().is_none());
+        assert!(matches!(receiver.state.try_recv(), Some(News::Phase(Phase::Stopping))));
+        assert!(receiver.state.try_recv().is_none());
         drop(downlink);
-        assert!(matches!(receiver.try_recv(), Some(News::ControlGone)));
+        assert!(matches!(receiver.state.try_recv(), Some(News::ControlGone)));
     }
 
     #[test]
     fn a_new_tip_that_nobody_has_been_told_of_goes_on_with_the_newer_job() {
         let (downlink, receiver) = downlink();
-        let take = || match receiver.try_recv() {
+        let take = || match receiver.state.try_recv() {
             Some(News::Job(delivery)) => delivery,
             other => panic!("{other:?}"),
         };
@@ -373,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn errands_come_after_state_and_a_full_queue_refuses_them() {
+    fn errands_stand_in_a_queue_of_their_own_that_refuses_when_it_is_full() {
         let (downlink, receiver) = downlink();
         let close = || Errand::Close { sequences: Arc::new([1]), words: "" };
         for _ in 0..ERRAND_QUEUE {
@@ -381,8 +407,9 @@ mod tests {
         }
         assert!(!downlink.send_errand(close()));
         downlink.send_job(job(1, 7));
-        assert!(matches!(receiver.try_recv(), Some(News::Job(_))));
-        assert!(matches!(receiver.try_recv(), Some(News::Errand(Errand::Close { .. }))));
+        assert!(matches!(receiver.state.try_recv(), Some(News::Job(_))));
+        assert!(receiver.state.try_recv().is_none());
+        assert!(matches!(block_on(receiver.errands.recv()), Errand::Close { .. }));
         assert!(downlink.send_errand(close()));
     }
 

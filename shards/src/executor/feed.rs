@@ -1,6 +1,5 @@
 //! What comes down the link → every session.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +7,10 @@ use std::time::{Duration, Instant};
 use glommio::timer::sleep;
 use tracing::debug;
 
-use crate::admission::bans::names_of;
 use crate::limits::{CLOSE_LINGER, RECONNECT_WAIT_MAX, RECONNECTS_PER_SECOND};
-use crate::link::{Delivery, DownlinkReceiver, Errand, NewTip, News, Phase};
-use crate::session::Session;
+use crate::link::{Delivery, NewTip, News, Phase, StateReceiver};
 use crate::session::notify::Work;
+use crate::settings::Settings;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
@@ -21,18 +19,24 @@ use super::{Port, Shard, accept};
 const PAUSED: &str = "Pool paused: node updates degraded. Reconnecting when ready.";
 const GOODBYE: &str = "Pool restarting; please reconnect.";
 
-pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Port>) {
+pub(super) async fn run(shard: Rc<Shard>, down: StateReceiver, ports: Vec<Port>) {
     let mut ports = Some(ports);
     let mut accepting = Vec::new();
     loop {
         match down.recv().await {
             News::Settings(settings) => {
-                *shard.settings.borrow_mut() = settings;
-                shard
-                    .for_each(|connection| {
-                        shard.with_env(connection, |session, env| session.on_settings(env));
-                    })
-                    .await;
+                let before = shard.settings.replace(settings);
+                // Nothing else of them is of any use to a miner that is at work: new work need not
+                // wait for a look at all miners.
+                let limits =
+                    |settings: &Settings| (settings.difficulty.min, settings.difficulty.max);
+                if limits(&before) != limits(&shard.settings.borrow()) {
+                    shard
+                        .for_each(|connection| {
+                            shard.with_env(connection, |session, env| session.on_settings(env));
+                        })
+                        .await;
+                }
             }
             News::Job(Delivery { job, sent_at, new_tip }) => {
                 *shard.work.borrow_mut() = Some(Arc::new(Work::new(job)));
@@ -58,7 +62,6 @@ pub(super) async fn run(shard: Rc<Shard>, down: DownlinkReceiver, ports: Vec<Por
                     );
                 }
             }
-            News::Errand(errand) => run_errand(&shard, errand).await,
             News::Phase(Phase::Stopping) | News::ControlGone => break,
         }
     }
@@ -96,51 +99,6 @@ async fn broadcast(shard: &Rc<Shard>, new_tip: Option<&NewTip>) -> bool {
         })
         .await;
     has_told
-}
-
-async fn run_errand(shard: &Rc<Shard>, errand: Errand) {
-    match errand {
-        Errand::Close { sequences, words } => {
-            let sequences: HashSet<u64> = sequences.iter().copied().collect();
-            let is_meant =
-                |session: &Session| session.number().is_some_and(|one| sequences.contains(&one));
-            end_those(shard, words, is_meant).await;
-        }
-        Errand::CloseWorkers { names, words } => {
-            let is_meant = |session: &Session| {
-                let worker = session.worker();
-                worker.is_some_and(|it| names_of(it).iter().any(|name| names.contains(&**name)))
-            };
-            end_those(shard, &words, is_meant).await;
-        }
-        Errand::Show { sequence, answer } => {
-            let mut shown = None;
-            shard
-                .for_each(|connection| {
-                    let session = connection.session.borrow();
-                    if session.number() == Some(sequence) {
-                        shown = session.shown();
-                    }
-                })
-                .await;
-            // Whoever asked may have gone.
-            let _ = shown.map(|shown| answer.try_send(shown));
-        }
-    }
-}
-
-/// Says something to some miners and lets them go.
-async fn end_those(shard: &Rc<Shard>, words: &str, is_meant: impl Fn(&Session) -> bool) {
-    shard
-        .for_each(|connection| {
-            if is_meant(&connection.session.borrow()) {
-                let mut goodbye = Vec::new();
-                reply::show_message(&mut goodbye, words);
-                connection.send(&goodbye, shard);
-                connection.close(CloseReason::Requested);
-            }
-        })
-        .await;
 }
 
 /// Says something to every miner, each by its number, and lets it go.

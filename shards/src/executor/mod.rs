@@ -2,6 +2,7 @@
 
 mod accept;
 mod connection;
+mod errands;
 mod feed;
 mod judge;
 mod outbox;
@@ -172,11 +173,13 @@ async fn run(plan: ShardPlan, ring: Ring, down: DownlinkReceiver, up: Uplink) {
     let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
     let turns = spawn(miners, boxed(turn::run(Rc::clone(&shard))));
     let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
-    let feed = glommio::spawn_local_into(feed::run(Rc::clone(&shard), down, plan.ports), news)
+    let DownlinkReceiver { state, errands } = down;
+    let errands = spawn(chores, boxed(errands::run(Rc::clone(&shard), errands)));
+    let feed = glommio::spawn_local_into(feed::run(Rc::clone(&shard), state, plan.ports), news)
         .expect("the queue has just been made");
     feed.await;
     report::run_last(&shard).await;
-    for task in [reports, sweeps, turns, first_work] {
+    for task in [reports, sweeps, turns, first_work, errands] {
         task.cancel();
     }
 }

@@ -4,7 +4,7 @@
 //! nor wait for one. The way of a request:
 //!
 //! ```text
-//! listener → http/connection → http/request → routes → site → page, api, json, metrics → http/response
+//! listener → http/connection → http/request → routes → site → rendered → pages, json, metrics → http/response
 //! ```
 
 mod account;
@@ -23,6 +23,7 @@ mod listener;
 mod metrics;
 mod pages;
 mod redirect;
+mod rendered;
 mod routes;
 #[cfg(test)]
 mod sample;

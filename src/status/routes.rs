@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::account;
 use super::admin;
@@ -16,10 +16,10 @@ use super::http::{Answer, Body, Method, Quality, Request, Response, Status, host
 use super::json::{self, Endpoint};
 use super::limits::Class;
 use super::pages::Page;
-use super::site::{Document, Rendered, Site};
+use super::rendered::{Document, HTML, Rendered};
+use super::site::Site;
 use super::workers;
 
-const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const EVENTS: &str = "/api/events";
@@ -81,7 +81,9 @@ fn one_too_many(site: &Site, request: &Request) -> Option<Response> {
 }
 
 fn route(site: &Site, request: &Request) -> Answer {
-    if let Some(answer) = admin::answer(site, request) {
+    if let Some(admin) = &site.admin
+        && let Some(answer) = admin::answer(admin, || site.paper(), request)
+    {
         return answer;
     }
     let has_json = site.has_json || !request.path.starts_with("/api/");
@@ -96,7 +98,7 @@ fn route(site: &Site, request: &Request) -> Answer {
     }
     if let Some(route) = workers::find(&request.path) {
         return match &site.people {
-            Some(people) => route.answer(site, people, request),
+            Some(people) => route.answer(site.paper(), people, request),
             None => not_found(site, request).into(),
         };
     }
@@ -257,13 +259,7 @@ fn not_found(site: &Site, request: &Request) -> Response {
 }
 
 fn error_page(site: &Site, status: Status, path: &str) -> Response {
-    match site.pages().error(&site.newest().snapshot, status, path) {
-        Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
-        Err(error) => {
-            error!(component = "status", path, %error, "error page not rendered");
-            Response::plain(status)
-        }
-    }
+    site.paper().error(status, path, status.reason(), "")
 }
 
 fn respond(status: Status, content_type: &'static str, document: Document) -> Response {

@@ -97,21 +97,13 @@ fn json(value: &impl Serialize) -> Response {
     }
 }
 
-/// A wish that cannot be granted, in words.
-fn refused(status: Status, words: &str) -> Response {
-    Response::new(status, "text/plain; charset=utf-8", format!("{words}\n"))
-        .with("Cache-Control", "no-store")
-}
-
-fn see_other(location: String) -> Response {
-    Response::plain(Status::SeeOther).with("Location", location)
-}
-
 fn store_failed(error: &SaveError) -> Response {
     match error {
-        SaveError::Unknown => refused(Status::NotFound, &error.to_string()),
-        SaveError::Store(_) => refused(Status::Unavailable, "the database cannot be written now"),
-        _ => refused(Status::BadRequest, &error.to_string()),
+        SaveError::Unknown => Response::refusal(Status::NotFound, &error.to_string()),
+        SaveError::Store(_) => {
+            Response::refusal(Status::Unavailable, "the database cannot be written now")
+        }
+        _ => Response::refusal(Status::BadRequest, &error.to_string()),
     }
 }
 
@@ -134,14 +126,14 @@ struct NamedSeries {
 /// `days=30` asks for half hours instead of minutes.
 fn history(people: &People, user: &str, request: &Request) -> Answer {
     let Some(query) = Fields::of_form(&request.query) else {
-        return refused(Status::BadRequest, "the query cannot be read").into();
+        return Response::refusal(Status::BadRequest, "the query cannot be read").into();
     };
     let resolution = match query.get("days") {
         "" | "1" => Resolution::Minute,
         "30" => Resolution::HalfHour,
         other => {
             let words = format!("days is {other:?}, allowed are 1 and 30");
-            return refused(Status::BadRequest, &words).into();
+            return Response::refusal(Status::BadRequest, &words).into();
         }
     };
     let asked = query.get("hash").to_ascii_lowercase();
@@ -150,7 +142,7 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
     if hashes.len() > SERIES_MAX || !hashes.iter().all(is_key) {
         let words =
             "hash must be 64 hex digits, pool or combined, or up to 65 of these with commas";
-        return refused(Status::BadRequest, words).into();
+        return Response::refusal(Status::BadRequest, words).into();
     }
     let saved = people.saved.list(user);
     let now = unix_now();
@@ -171,7 +163,7 @@ fn history(people: &People, user: &str, request: &Request) -> Answer {
     match &hashes[..] {
         [hash] => match named(hash) {
             Some(series) => json(&series).into(),
-            None => refused(Status::NotFound, "no such worker is saved").into(),
+            None => Response::refusal(Status::NotFound, "no such worker is saved").into(),
         },
         hashes => {
             let series: Vec<NamedSeries> = hashes.iter().filter_map(|hash| named(hash)).collect();
@@ -195,12 +187,12 @@ struct Done {
 
 fn notify_enabled(people: &People, user: &str, request: &Request) -> Answer {
     let Some(fields) = Fields::of(request) else {
-        return refused(Status::BadRequest, "the body is neither a form nor JSON").into();
+        return Response::refusal(Status::BadRequest, "the body is neither a form nor JSON").into();
     };
     let hash = fields.get("hash").to_ascii_lowercase();
     let Some(enabled) = fields.truth("enabled").filter(|_| is_hash_hex(&hash)) else {
         let words = "hash must be 64 hex digits, and enabled true or false";
-        return refused(Status::BadRequest, words).into();
+        return Response::refusal(Status::BadRequest, words).into();
     };
     let (saved, user) = (people.saved.clone(), user.to_owned());
     Answer::waiting(
@@ -213,7 +205,7 @@ fn notify_enabled(people: &People, user: &str, request: &Request) -> Answer {
 }
 
 fn discord_enabled(_: &People, _: &str, _: &Request) -> Answer {
-    refused(Status::NotFound, "Discord is not configured").into()
+    Response::refusal(Status::NotFound, "Discord is not configured").into()
 }
 
 #[derive(Serialize)]
@@ -224,7 +216,7 @@ struct Code {
 
 fn one_time_code(people: &People, user: &str, _: &Request) -> Answer {
     if !people.has_discord {
-        return refused(Status::NotFound, "Discord is not configured").into();
+        return Response::refusal(Status::NotFound, "Discord is not configured").into();
     }
     let mut codes = people.codes.lock().expect("no code panics while it holds this");
     let response = match codes.create(user, unix_now()) {
@@ -233,17 +225,17 @@ fn one_time_code(people: &People, user: &str, _: &Request) -> Answer {
             expires_at: format::rfc3339_unix(issued.expires_at_unix),
         }),
         Err(crate::codes::CreateError::TooMany { wait_seconds }) => {
-            refused(Status::TooManyRequests, "too many codes, wait a little")
+            Response::refusal(Status::TooManyRequests, "too many codes, wait a little")
                 .with("Retry-After", wait_seconds.to_string())
         }
-        Err(error) => refused(Status::InternalError, &error.to_string()),
+        Err(error) => Response::refusal(Status::InternalError, &error.to_string()),
     };
     response.into()
 }
 
 fn clear_code(people: &People, user: &str, request: &Request) -> Answer {
     if !people.has_discord {
-        return refused(Status::NotFound, "Discord is not configured").into();
+        return Response::refusal(Status::NotFound, "Discord is not configured").into();
     }
     let fields = Fields::of(request).unwrap_or_default();
     let mut codes = people.codes.lock().expect("no code panics while it holds this");
@@ -254,18 +246,18 @@ fn clear_code(people: &People, user: &str, request: &Request) -> Answer {
 /// The dashboard says what became of it.
 fn save(people: &People, user: &str, request: &Request) -> Answer {
     let Some(fields) = Fields::of(request) else {
-        return refused(Status::BadRequest, "the form cannot be read").into();
+        return Response::refusal(Status::BadRequest, "the form cannot be read").into();
     };
     let mut name = fields.get("worker").to_owned();
     // Of a worker that was found by its wallet only the hash is told.
     if name.is_empty() && is_hash_hex(fields.get("hash")) {
         match name_of(people, fields.get("hash")) {
             Some(found) => name = found,
-            None => return see_other(format!("{DASHBOARD}?notice=not_found")).into(),
+            None => return Response::see_other(format!("{DASHBOARD}?notice=not_found")).into(),
         }
     }
     if name.is_empty() {
-        return see_other(LOOKUP.to_owned()).into();
+        return Response::see_other(LOOKUP).into();
     }
     let (saved, user) = (people.saved.clone(), user.to_owned());
     Answer::waiting(
@@ -277,7 +269,7 @@ fn save(people: &People, user: &str, request: &Request) -> Answer {
                 Err(SaveError::TooLong { .. }) => "too_long",
                 Err(_) => "store_failed",
             };
-            see_other(format!("{DASHBOARD}?notice={notice}"))
+            Response::see_other(format!("{DASHBOARD}?notice={notice}"))
         },
     )
 }
@@ -292,18 +284,20 @@ fn name_of(people: &People, hash: &str) -> Option<String> {
 
 fn remove(people: &People, user: &str, request: &Request) -> Answer {
     let Some(fields) = Fields::of(request) else {
-        return refused(Status::BadRequest, "the form cannot be read").into();
+        return Response::refusal(Status::BadRequest, "the form cannot be read").into();
     };
     let hash = fields.get("hash").to_ascii_lowercase();
     if hash.len() != 64 {
-        return see_other(LOOKUP.to_owned()).into();
+        return Response::see_other(LOOKUP).into();
     }
     let (saved, user) = (people.saved.clone(), user.to_owned());
     Answer::waiting(
         move || saved.remove(&user, &hash),
         |removed| match removed {
-            Ok(()) | Err(SaveError::Unknown) => see_other(format!("{DASHBOARD}?notice=removed")),
-            Err(_) => see_other(format!("{DASHBOARD}?notice=store_failed")),
+            Ok(()) | Err(SaveError::Unknown) => {
+                Response::see_other(format!("{DASHBOARD}?notice=removed"))
+            }
+            Err(_) => Response::see_other(format!("{DASHBOARD}?notice=store_failed")),
         },
     )
 }

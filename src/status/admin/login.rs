@@ -12,7 +12,7 @@ use super::super::http::{Answer, Request, Response, Status};
 use super::Credentials;
 use super::audit::Note;
 use super::notice;
-use super::visit::{Desk, Problem, Visit, busy, see_other, too_many};
+use super::visit::{Desk, Problem, Visit, busy, too_many};
 use crate::config::admin::{self, Access};
 
 pub const FORM: &str = "login";
@@ -21,7 +21,7 @@ pub const FORM: &str = "login";
 pub fn page(desk: &Desk, query: &Fields, problem: Option<&Problem>) -> Response {
     let status = problem.map_or(Status::Ok, |problem| problem.status);
     let page = context! { notice => notice::of(query.get("notice")), problem };
-    let response = desk.render(status, "admin_login.html", page);
+    let response = desk.paper.page(status, "admin_login.html", page);
     match problem.and_then(|problem| problem.retry_after) {
         Some(seconds) => response.with("Retry-After", seconds.to_string()),
         None => response,
@@ -64,7 +64,7 @@ pub fn sign_in(
         let signed = sessions.open(with, desk.client, is_https, access.idle, now);
         drop(sessions);
         note(&desk, &signed.name, "done");
-        see_other("/admin?notice=logged_in").with("Set-Cookie", signed.cookie)
+        Response::see_other("/admin?notice=logged_in").with("Set-Cookie", signed.cookie)
     }))
 }
 
@@ -106,5 +106,5 @@ fn note(desk: &Desk, session: &str, result: &str) {
 pub fn sign_out(visit: &Visit, request: &Request, is_https: bool) -> Response {
     let cookie = visit.admin().sessions.borrow_mut().close(request, is_https);
     visit.note("logout", "", "done");
-    see_other("/admin?notice=logged_out").with("Set-Cookie", cookie)
+    Response::see_other("/admin?notice=logged_out").with("Set-Cookie", cookie)
 }

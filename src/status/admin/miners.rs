@@ -104,7 +104,7 @@ pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let rows: Vec<Row> =
         connections.map(|(sequence, it)| Row::of(visit, sequence, it, fading)).collect();
     drop(roster);
-    let open = &visit.desk.snapshot.connections;
+    let open = &visit.desk.paper.snapshot().connections;
     let strangers = open.open.saturating_sub(open.authorized);
     let page = context! { rows, part, strangers, path => PATH };
     visit.page(PATH, "admin_miners.html", page, problem)

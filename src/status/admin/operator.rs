@@ -45,7 +45,7 @@ struct BackupCell {
 
 impl BackupCell {
     fn new(visit: &Visit) -> Self {
-        let (figures, settings) = (&visit.desk.snapshot.backup, &visit.admin().backup);
+        let (figures, settings) = (&visit.desk.paper.snapshot().backup, &visit.admin().backup);
         Self {
             path: figures.path.as_ref().map(|path| path.display().to_string()),
             interval: format::uptime(settings.interval),
@@ -62,7 +62,7 @@ impl BackupCell {
 
 pub fn page(visit: &Visit) -> Response {
     let admin = visit.admin();
-    let snapshot = &visit.desk.snapshot;
+    let snapshot = visit.desk.paper.snapshot();
     let pool = context! {
         miners => snapshot.connections.authorized,
         workers => snapshot.workers_connected,

@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use minijinja::context;
-
 use super::super::account::Fields;
 use super::super::auth::refuse_foreign;
 use super::super::http::{Answer, Method, Request, Response, Status};
-use super::super::site::Site;
-use super::visit::{Desk, Visit, refused, see_other};
+use super::super::rendered::Paper;
+use super::Admin;
+use super::visit::{Desk, Visit};
 use super::{accounts, bans, home, login, logs, miners, operator, settings};
 
 pub const HOME: &str = "/admin";
@@ -80,8 +79,7 @@ const ROUTES: &[AdminRoute] = &[
 ];
 
 /// None for what is not there, or must seem so: the panel is off.
-pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
-    let admin = site.admin.as_ref()?;
+pub fn answer(admin: &Rc<Admin>, paper: impl Fn() -> Paper, request: &Request) -> Option<Answer> {
     let path = &*request.path;
     let wanted = match path {
         LOGIN | LOGOUT => Method::Post,
@@ -101,7 +99,7 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         return Some(Response::plain(Status::MethodNotAllowed).with("Allow", allow).into());
     }
     if path == "/admin/" {
-        return Some(see_other(HOME).into());
+        return Some(Response::see_other(HOME).into());
     }
     let form = match wanted {
         Method::Post => match form_of(request, public.as_ref().map(|url| url.to_string())) {
@@ -112,17 +110,19 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
     };
     let query = Fields::of_form(&request.query).unwrap_or_default();
     let signed = admin.sessions.borrow_mut().of(request, is_https, access.idle, admin.now());
-    let desk = || Desk::new(Rc::clone(admin), site, request);
+    let desk = || Desk::new(Rc::clone(admin), paper(), request);
     if path == LOGIN {
         return Some(login::sign_in(desk(), access, &form, signed, is_https));
     }
     let Some(signed) = signed else {
         return Some(match path {
             HOME => login::page(&desk(), &query, None).into(),
-            LOGOUT => see_other("/admin?notice=logged_out").into(),
-            _ if is_data => refused(Status::Unauthorized, "Sign in first.").into(),
-            _ if wanted == Method::Post => see_other("/admin?notice=session_ended").into(),
-            _ => see_other(HOME).into(),
+            LOGOUT => Response::see_other("/admin?notice=logged_out").into(),
+            _ if is_data => Response::refusal(Status::Unauthorized, "Sign in first.").into(),
+            _ if wanted == Method::Post => {
+                Response::see_other("/admin?notice=session_ended").into()
+            }
+            _ => Response::see_other(HOME).into(),
         });
     };
     let visit = Visit { desk: desk(), access, signed, query, form };
@@ -131,11 +131,10 @@ pub fn answer(site: &Site, request: &Request) -> Option<Answer> {
         let words = "This form was made for another session, in another tab perhaps. Nothing was \
                      done. Go back, load the page again and repeat it.";
         if is_data {
-            return Some(refused(Status::Forbidden, words).into());
+            return Some(Response::refusal(Status::Forbidden, words).into());
         }
-        let reason = "This form is too old";
-        let page = context! { code => Status::Forbidden.code(), reason, path, detail => words };
-        return Some(visit.desk.render(Status::Forbidden, "error.html", page).into());
+        let (status, reason) = (Status::Forbidden, "This form is too old");
+        return Some(visit.desk.paper.error(status, path, reason, words).into());
     }
     if path == LOGOUT {
         return Some(login::sign_out(&visit, request, is_https).into());
@@ -148,10 +147,11 @@ fn form_of(request: &Request, public_url: Option<String>) -> Result<Fields, Resp
     if refuse_foreign(request, public_url.as_deref()).is_err() {
         let words = "This did not come from one of the pool's own pages, so nothing was done. If the \
                      pool is reached under another address than status_public_url, use that one.";
-        return Err(refused(Status::Forbidden, words));
+        return Err(Response::refusal(Status::Forbidden, words));
     }
-    Fields::of(request)
-        .ok_or_else(|| refused(Status::BadRequest, "The form cannot be read. Nothing was done."))
+    Fields::of(request).ok_or_else(|| {
+        Response::refusal(Status::BadRequest, "The form cannot be read. Nothing was done.")
+    })
 }
 
 /// Every path there is, and the method that it takes.

@@ -2,34 +2,26 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use minijinja::context;
 use minijinja::value::Value;
 use serde::Serialize;
-use tracing::error;
 
 use super::super::account::Fields;
 use super::super::auth::Signed;
 use super::super::http::{Answer, Request, Response, Status};
-use super::super::pages::{Frame, Pages};
-use super::super::site::Site;
+use super::super::rendered::Paper;
 use super::audit::{Changed, Note};
 use super::notice;
 use super::routes::TABS;
 use super::{Admin, Credentials};
 use crate::config::admin::Access;
-use crate::snapshot::Snapshot;
-
-const HTML: &str = "text/html; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What pages are made of, as of the request: an answer that takes its time keeps it.
 #[derive(Clone)]
 pub struct Desk {
     pub admin: Rc<Admin>,
-    pub pages: Rc<Pages>,
-    pub snapshot: Arc<Snapshot>,
+    pub paper: Paper,
     pub client: IpAddr,
     pub path: String,
 }
@@ -59,24 +51,8 @@ impl Problem {
 }
 
 impl Desk {
-    pub fn new(admin: Rc<Admin>, site: &Site, request: &Request) -> Self {
-        Self {
-            admin,
-            pages: site.pages(),
-            snapshot: Arc::clone(&site.newest().snapshot),
-            client: request.client,
-            path: request.path.clone(),
-        }
-    }
-
-    pub fn render(&self, status: Status, template: &str, page: Value) -> Response {
-        match self.pages.render(template, &Frame::new(&self.snapshot), page) {
-            Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
-            Err(error) => {
-                error!(component = "status", path = self.path, ?error, "page not rendered");
-                Response::plain(Status::InternalError)
-            }
-        }
+    pub fn new(admin: Rc<Admin>, paper: Paper, request: &Request) -> Self {
+        Self { admin, paper, client: request.client, path: request.path.clone() }
     }
 }
 
@@ -114,7 +90,7 @@ impl Visit {
             problem,
         };
         let status = problem.map_or(Status::Ok, |problem| problem.status);
-        let response = self.desk.render(status, template, context! { ..page, ..shell });
+        let response = self.desk.paper.page(status, template, context! { ..page, ..shell });
         let response = match problem.and_then(|problem| problem.retry_after) {
             Some(seconds) => response.with("Retry-After", seconds.to_string()),
             None => response,
@@ -125,7 +101,7 @@ impl Visit {
     /// After something was done: where to look at it, and what is said there.
     pub fn see(&self, path: &str, notice: &str) -> Response {
         let mark = if path.contains('?') { '&' } else { '?' };
-        see_other(format!("{path}{mark}notice={notice}"))
+        Response::see_other(format!("{path}{mark}notice={notice}"))
     }
 
     /// Writes down what was done.
@@ -220,13 +196,4 @@ pub fn too_many(form: &'static str, wait: std::time::Duration) -> Problem {
     };
     let problem = Problem::new(form, Status::TooManyRequests, words);
     Problem { retry_after: Some(seconds), ..problem }
-}
-
-pub fn see_other(location: impl Into<String>) -> Response {
-    Response::plain(Status::SeeOther).with("Location", location.into())
-}
-
-/// A request that no form of ours can have sent.
-pub fn refused(status: Status, words: &str) -> Response {
-    Response::new(status, PLAIN, format!("{words}\n")).with("Cache-Control", "no-store")
 }

@@ -127,6 +127,17 @@ impl Response {
         Self::new(status, "text/plain; charset=utf-8", text).with("Cache-Control", "no-store")
     }
 
+    /// Look there instead (RFC 9110 §15.4.4), with GET.
+    pub fn see_other(location: impl Into<Cow<'static, str>>) -> Self {
+        Self::plain(Status::SeeOther).with("Location", location)
+    }
+
+    /// Why it is not done, in one line that no page is needed for.
+    pub fn refusal(status: Status, words: &str) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", format!("{words}\n"))
+            .with("Cache-Control", "no-store")
+    }
+
     /// In the form that the client likes best, or without a body when it has this version already.
     /// Only what has a validator comes in other forms: it was rendered once, and holds nothing that
     /// one client alone may see.

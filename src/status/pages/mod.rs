@@ -22,8 +22,6 @@ pub use overview::{HOST_PLACEHOLDER, odds};
 pub use public::{Facts, Page};
 
 use super::assets::Assets;
-use super::http::Status;
-use crate::snapshot::Snapshot;
 
 /// Every template and what it is made of.
 pub struct Pages(Environment<'static>);
@@ -106,11 +104,5 @@ impl Pages {
     /// Renders a template: `frame` is what all pages have around them, `page` what is its own.
     pub fn render(&self, template: &str, frame: &Frame, page: Value) -> Result<String, Error> {
         self.0.get_template(template)?.render(context! { frame, ..page })
-    }
-
-    /// Says what is not there, in the frame of every other page.
-    pub fn error(&self, snapshot: &Snapshot, status: Status, path: &str) -> Result<String, Error> {
-        let page = context! { code => status.code(), reason => status.reason(), path };
-        self.render("error.html", &Frame::new(snapshot), page)
     }
 }

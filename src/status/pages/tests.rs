@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::shown::{OperatorDonation, Password};
-use crate::snapshot::StratumListener;
+use crate::snapshot::{Snapshot, StratumListener};
 use crate::status::api::Server;
 use crate::status::json::PoolHashrate;
 use crate::status::sample;
@@ -88,7 +88,8 @@ fn nothing_private_and_no_foreign_markup_gets_into_a_page() {
         }
     }
     let pages = Pages::embedded(&Assets::new());
-    let html = pages.error(&snapshot, Status::NotFound, "/<script>alert(2)").unwrap();
+    let page = context! { code => 404, path => "/<script>alert(2)" };
+    let html = pages.render("error.html", &Frame::new(&snapshot), page).unwrap();
     assert!(html.contains("404") && !html.contains("<script>alert"));
 }
 

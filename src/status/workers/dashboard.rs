@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::lookup::{field, fields};
 use super::view::Shown;
 use super::wanted::{Kind, Wanted};
-use super::{Asked, DASHBOARD, LOOKUP, see_other};
+use super::{Asked, DASHBOARD, LOOKUP};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, Resolution};
 use crate::status::account::{Fields, People, SavedList};
 use crate::status::format;
-use crate::status::http::{Answer, Status};
+use crate::status::http::{Answer, Response, Status};
 use crate::status::json::{PoolHashrate, blocks};
 use crate::status::pages::{Chart, odds, spark};
 use crate::store::SavedWorkerRow;
@@ -35,7 +35,7 @@ const SORTS: [(&str, &str); 8] = [
 ];
 
 pub fn dashboard(asked: &Asked<'_>) -> Answer {
-    let Some(user) = &asked.user else { return see_other(LOOKUP.to_owned()).into() };
+    let Some(user) = &asked.user else { return Response::see_other(LOOKUP).into() };
     let fields = fields(asked.request);
     let (people, now) = (asked.people, unix_now());
     let mut list = SavedList::new(people, user, now);
@@ -50,7 +50,7 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
         let all = CompactSeries::sum(series.values(), minute);
         (all, sparks(series))
     };
-    let paper = asked.paper();
+    let paper = &asked.paper;
     let snapshot = &paper.newest.snapshot;
     let hashrate = PoolHashrate::new(snapshot);
     let found = blocks::list(snapshot);

@@ -4,18 +4,18 @@ use minijinja::context;
 
 use super::view::Shown;
 use super::wanted::{Kind, Wanted};
-use super::{Asked, DASHBOARD, LOOKUP, SEARCH, see_other};
+use super::{Asked, DASHBOARD, LOOKUP, SEARCH};
 use crate::clock::unix_now;
 use crate::status::account::Fields;
-use crate::status::http::{Answer, Method, Request, Status};
+use crate::status::http::{Answer, Method, Request, Response, Status};
 
 /// Two forms, for those who have no list of their own.
 pub fn lookup_page(asked: &Asked<'_>) -> Answer {
     if asked.user.is_some() {
-        return see_other(DASHBOARD.to_owned()).into();
+        return Response::see_other(DASHBOARD).into();
     }
     let page = context! { here => LOOKUP, can_sign_in => false };
-    asked.paper().page(Status::Ok, "lookup.html", page).into()
+    asked.paper.page(Status::Ok, "lookup.html", page).into()
 }
 
 /// The fields of the query, and of a form that was posted; those of the form win.
@@ -59,7 +59,7 @@ pub fn search(asked: &Asked<'_>) -> Answer {
         }
     };
     let page = context! { here => LOOKUP, message, workers };
-    asked.paper().page(status, "search.html", page).into()
+    asked.paper.page(status, "search.html", page).into()
 }
 
 /// `/user/<wallet>` and `/stats/<wallet>`.
@@ -79,17 +79,12 @@ fn behind_prefix(path: &str) -> &str {
 fn to_search(asked: &Asked<'_>, wanted: Result<Wanted, super::wanted::Malformed>) -> Answer {
     match wanted {
         Ok(Wanted::Hash(hash)) => {
-            see_other(format!("{SEARCH}?hash={}", const_hex::encode(hash))).into()
+            Response::see_other(format!("{SEARCH}?hash={}", const_hex::encode(hash))).into()
         }
-        Ok(Wanted::Nothing) => see_other(LOOKUP.to_owned()).into(),
+        Ok(Wanted::Nothing) => Response::see_other(LOOKUP).into(),
         Err(error) => {
-            let page = context! {
-                code => Status::BadRequest.code(),
-                reason => "That cannot be looked up",
-                path => asked.request.path,
-                detail => error.to_string(),
-            };
-            asked.paper().page(Status::BadRequest, "error.html", page).into()
+            let (status, reason) = (Status::BadRequest, "That cannot be looked up");
+            asked.paper.error(status, &asked.request.path, reason, &error.to_string()).into()
         }
     }
 }

@@ -13,18 +13,13 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
-
-use minijinja::value::Value;
-
 use super::account::People;
 use super::auth::refuse_foreign;
 use super::http::{Answer, Method, Request, Response, Status};
-use super::site::{Rendered, Site};
+use super::rendered::Paper;
 pub use page::Shows;
 pub use reconnect::Resets;
 
-const HTML: &str = "text/html; charset=utf-8";
 const LOOKUP: &str = "/worker";
 const SEARCH: &str = "/worker/search";
 const WORKER: &str = "/worker/sha256";
@@ -53,10 +48,10 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
         WORKER => ask(page::worker),
         DASHBOARD | "/stats" | "/stats/" => ask(dashboard::dashboard),
         "/worker/reconnect" => change(reconnect::reconnect),
-        "/login" => read(|_| see_other(LOOKUP.to_owned()).into()),
-        "/logout" => change(|_| see_other(LOOKUP.to_owned()).into()),
-        "/user" => read(|_| see_other("/user/".to_owned()).into()),
-        "/users" => read(|_| see_other("/users/".to_owned()).into()),
+        "/login" => read(|_| Response::see_other(LOOKUP).into()),
+        "/logout" => change(|_| Response::see_other(LOOKUP).into()),
+        "/user" => read(|_| Response::see_other("/user/").into()),
+        "/users" => read(|_| Response::see_other("/users/").into()),
         _ if path.starts_with("/user/") => read(lookup::wallet_path),
         _ if path.starts_with("/stats/") => read(lookup::wallet_path),
         _ if path.starts_with("/users/") => read(lookup::hash_path),
@@ -65,7 +60,7 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
 }
 
 impl WorkerRoute {
-    pub fn answer(&self, site: &Site, people: &People, request: &Request) -> Answer {
+    pub fn answer(&self, paper: Paper, people: &People, request: &Request) -> Answer {
         if !self.methods.contains(&request.method) {
             let allowed = match self.methods {
                 READ => "GET, HEAD",
@@ -81,44 +76,14 @@ impl WorkerRoute {
             }
         }
         let user = people.identify.user_of(request);
-        (self.answer)(&Asked { site, people, request, user })
+        (self.answer)(&Asked { paper, people, request, user })
     }
 }
 
 /// A request, who sent it, and what it is answered from.
 struct Asked<'a> {
-    site: &'a Site,
+    paper: Paper,
     people: &'a People,
     request: &'a Request,
     user: Option<String>,
-}
-
-impl Asked<'_> {
-    /// What a page needs that is made later, when this request has gone.
-    fn paper(&self) -> Paper {
-        Paper { pages: self.site.pages(), newest: self.site.newest() }
-    }
-}
-
-/// Templates, and the snapshot whose frame goes around a page.
-struct Paper {
-    pages: Rc<super::pages::Pages>,
-    newest: Rc<Rendered>,
-}
-
-impl Paper {
-    /// A page for one person, which nobody keeps.
-    fn page(&self, status: Status, template: &str, page: Value) -> Response {
-        match self.pages.render(template, self.newest.frame(), page) {
-            Ok(html) => Response::new(status, HTML, html).with("Cache-Control", "no-store"),
-            Err(error) => {
-                tracing::error!(component = "status", template, ?error, "page not rendered");
-                Response::plain(Status::InternalError)
-            }
-        }
-    }
-}
-
-fn see_other(location: String) -> Response {
-    Response::plain(Status::SeeOther).with("Location", location).with("Cache-Control", "no-store")
 }

@@ -58,7 +58,7 @@ impl Shows {
 pub fn worker(asked: &Asked<'_>) -> Answer {
     let fields = fields(asked.request);
     let is_private = is_private(fields.1.get("privacy"));
-    let paper = asked.paper();
+    let paper = asked.paper.clone();
     let message = |status, title: &str, text: String| -> Answer {
         let page = context! { here => LOOKUP, title, text };
         paper.page(status, "worker_message.html", page).into()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::{Asked, DASHBOARD, see_other};
+use super::{Asked, DASHBOARD};
 use crate::command::Command;
 use crate::identity::{NameHash, is_hash_hex};
 use crate::status::account::Fields;
@@ -64,7 +64,7 @@ pub fn reconnect(asked: &Asked<'_>) -> Answer {
             Err(_) => "not_connected",
         }
     };
-    see_other(format!("{DASHBOARD}?notice={notice}")).into()
+    Response::see_other(format!("{DASHBOARD}?notice={notice}")).into()
 }
 
 #[cfg(test)]

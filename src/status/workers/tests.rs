@@ -14,6 +14,7 @@ use crate::snapshot::SnapshotCell;
 use crate::status::account::bench::{Bench, look, post};
 use crate::status::auth::Nobody;
 use crate::status::sample;
+use crate::status::site::Site;
 
 const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
 const WALLET_HASH: &str = "6cd42dab0217b54fdf5df95b892f055d2a462baa8c0b269e71e4ba6ec65ca66b";
@@ -38,7 +39,7 @@ impl Visitor {
 
     fn ask(&self, request: &Request) -> Response {
         let route = find(&request.path).expect("a route");
-        match route.answer(&self.site, &self.bench.people, request) {
+        match route.answer(self.site.paper(), &self.bench.people, request) {
             Answer::Now(response) => response,
             Answer::Later(response) => {
                 LocalExecutorBuilder::default().make().unwrap().run(response)

@@ -38,7 +38,7 @@ use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
-use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch};
+use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch, WorkersPlan};
 use gopool::store::{CodeRow, PutBack, StoreError, StoreHandle, StorePlan};
 use gopool::supervise::Supervisor;
 use gopool::tls::{Certificate, TlsError};
@@ -245,12 +245,14 @@ fn run(
                 core: cores.control,
                 templates: config.data_dir.join("templates"),
                 json: !flags.no_json,
-                people: Some(PeoplePlan {
-                    saved: saved.clone(),
-                    roster: roster.clone(),
-                    history: history.reader(),
-                    codes: Arc::clone(&codes),
-                    is_local: flags.saved_workers_local_noauth,
+                workers: Some(WorkersPlan {
+                    people: PeoplePlan {
+                        saved: saved.clone(),
+                        roster: roster.clone(),
+                        history: history.reader(),
+                        codes: Arc::clone(&codes),
+                        is_local: flags.saved_workers_local_noauth,
+                    },
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
                     commands: commander.clone(),

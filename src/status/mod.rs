@@ -47,7 +47,6 @@ use glommio::timer::sleep;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use tracing::info;
 
-use self::account::People;
 pub use self::account::PeoplePlan;
 use self::admin::Admin;
 pub use self::admin::AdminPlan;
@@ -58,6 +57,8 @@ use self::limits::Places;
 use self::listener::Entrance;
 pub use self::redirect::PublicUrl;
 use self::site::Site;
+use self::workers::Workers;
+pub use self::workers::WorkersPlan;
 use crate::history::HistoryReader;
 use crate::snapshot::{Snapshot, SnapshotCell};
 
@@ -116,7 +117,7 @@ pub struct StatusPlan {
     /// Without it there is nothing under `/api/`.
     pub json: bool,
     /// Who may sign in and what is kept of them; none when nobody can.
-    pub people: Option<PeoplePlan>,
+    pub workers: Option<WorkersPlan>,
     /// What an operator may see and do; none when there is no panel.
     pub admin: Option<AdminPlan>,
 }
@@ -165,9 +166,9 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
 
 async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
     let StatusPlan { http, https, challenges, snapshots, history, templates, json, .. } = plan;
-    let people = plan.people.map(|people| People::new(people, Arc::clone(&switch)));
+    let workers = plan.workers.map(|workers| Workers::new(workers, Arc::clone(&switch)));
     let admin = plan.admin.map(|admin| Admin::new(admin, Arc::clone(&switch)));
-    let site = Site::new(snapshots.clone(), history, templates, json, people).with_admin(admin);
+    let site = Site::new(snapshots.clone(), history, templates, json, workers).with_admin(admin);
     let site = Rc::new(site);
     glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
     let stopping = Rc::new(Stopping::default());

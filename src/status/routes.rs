@@ -88,17 +88,17 @@ fn route(site: &Site, request: &Request) -> Answer {
     }
     let has_json = site.has_json || !request.path.starts_with("/api/");
     if let Some(route) = account::find(&request.path).filter(|_| has_json) {
-        return match &site.people {
+        return match &site.workers {
             _ if !route.takes(request.method) => {
                 Response::plain(Status::MethodNotAllowed).with("Allow", route.allow()).into()
             }
-            Some(people) => route.answer(people, request),
+            Some(workers) => route.answer(&workers.people, request),
             None => not_found(site, request).into(),
         };
     }
     if let Some(route) = workers::find(&request.path) {
-        return match &site.people {
-            Some(people) => route.answer(site.paper(), people, request),
+        return match &site.workers {
+            Some(workers) => route.answer(site.paper(), workers, request),
             None => not_found(site, request).into(),
         };
     }

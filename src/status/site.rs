@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use super::account::People;
 use super::admin::Admin;
 use super::assets::Assets;
 use super::events::Events;
@@ -15,6 +14,7 @@ use super::json;
 use super::limits::Limiter;
 use super::pages::Pages;
 use super::rendered::{Document, Paper, Rendered};
+use super::workers::Workers;
 use crate::history::HistoryReader;
 use crate::snapshot::SnapshotCell;
 
@@ -26,7 +26,7 @@ pub struct Site {
     pub limiter: RefCell<Limiter>,
     pub events: Rc<Events>,
     /// None in tests of what is public.
-    pub people: Option<People>,
+    pub workers: Option<Workers>,
     /// Only where somebody may be let in.
     pub admin: Option<Rc<Admin>>,
     pages: RefCell<Rc<Pages>>,
@@ -44,7 +44,7 @@ impl Site {
         history: HistoryReader,
         templates: PathBuf,
         has_json: bool,
-        people: Option<People>,
+        workers: Option<Workers>,
     ) -> Self {
         let assets = Assets::new();
         let pages = Pages::load(&assets, &templates).unwrap_or_else(|error| {
@@ -60,7 +60,7 @@ impl Site {
             openapi: Document::fixed(json::OPENAPI),
             limiter,
             events,
-            people,
+            workers,
             admin: None,
             pages,
             templates,

@@ -48,7 +48,7 @@ impl Server {
             core: None,
             templates: folder.path().to_owned(),
             json: true,
-            people: None,
+            workers: None,
             admin: None,
         };
         change(&mut plan, folder.path());

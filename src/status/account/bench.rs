@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
 use glommio::LocalExecutorBuilder;
 use gopool_shards::link::{Gauges, Report};
 use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
@@ -16,11 +15,10 @@ use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
 use crate::store::{EndedBans, StorePlan, open};
 
-/// What the signed-in routes and pages work with, in local mode, and what they ask control for.
+/// What the signed-in routes and pages work with, in local mode.
 pub struct Bench {
     _folder: tempfile::TempDir,
     pub people: People,
-    pub commands: Receiver<Command>,
 }
 
 impl Bench {
@@ -33,7 +31,6 @@ impl Bench {
         };
         let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
-        let (sender, commands) = unbounded();
         let people = People {
             saved: SavedWorkers::new(Vec::new(), store),
             roster: RosterReader::default(),
@@ -43,13 +40,8 @@ impl Bench {
             switch: Arc::default(),
             has_discord: true,
             is_local: true,
-            bans: Arc::default(),
-            network: Network::Mainnet,
-            commands: sender,
-            resets: Resets::default(),
-            shows: Shows::default(),
         };
-        Self { _folder: folder, people, commands }
+        Self { _folder: folder, people }
     }
 
     /// Has these connections looked at.

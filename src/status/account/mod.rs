@@ -18,15 +18,9 @@ pub use routes::find;
 #[cfg(test)]
 pub use routes::paths;
 
-use crossbeam_channel::Sender;
-use gopool_shards::admission::bans::Bans;
-use gopool_shards::work::address::Network;
-
 use super::StatusSwitch;
 use super::auth::{Identify, LocalMode, Nobody};
-use super::workers::{Resets, Shows};
 use crate::codes::Codes;
-use crate::command::Command;
 use crate::history::HistoryReader;
 use crate::ledger::RosterReader;
 use crate::saved_workers::SavedWorkers;
@@ -39,10 +33,6 @@ pub struct PeoplePlan {
     pub codes: Arc<Mutex<Codes>>,
     /// `-saved-workers-local-noauth`.
     pub is_local: bool,
-    pub bans: Arc<Bans>,
-    pub network: Network,
-    /// To the control loop.
-    pub commands: Sender<Command>,
 }
 
 /// What is known of people and their workers, for the status server.
@@ -59,11 +49,6 @@ pub struct People {
     pub has_discord: bool,
     /// Nobody signs in or out.
     pub is_local: bool,
-    pub bans: Arc<Bans>,
-    pub network: Network,
-    pub commands: Sender<Command>,
-    pub resets: Resets,
-    pub shows: Shows,
 }
 
 impl People {
@@ -79,11 +64,6 @@ impl People {
             switch,
             has_discord: false,
             is_local: plan.is_local,
-            bans: plan.bans,
-            network: plan.network,
-            commands: plan.commands,
-            resets: Resets::default(),
-            shows: Shows::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Pages about single workers: looking one up, what it does and what its block would pay, and the list
 //! of those that somebody has saved (`web.md` §4.8–4.11, §7).
 
+mod banned;
 mod coinbase;
 mod dashboard;
 mod lookup;
@@ -13,17 +14,58 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-use super::account::People;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use gopool_shards::admission::bans::Bans;
+use gopool_shards::work::address::Network;
+
+use super::StatusSwitch;
+use super::account::{People, PeoplePlan};
 use super::auth::refuse_foreign;
 use super::http::{Answer, Method, Request, Response, Status};
 use super::rendered::Paper;
-pub use page::Shows;
-pub use reconnect::Resets;
+use crate::command::Command;
+use banned::BannedByHash;
+use page::Shows;
+use reconnect::Resets;
 
 const LOOKUP: &str = "/worker";
 const SEARCH: &str = "/worker/search";
 const WORKER: &str = "/worker/sha256";
 const DASHBOARD: &str = "/saved-workers";
+
+/// What the status server is given for these pages.
+pub struct WorkersPlan {
+    pub people: PeoplePlan,
+    pub bans: Arc<Bans>,
+    pub network: Network,
+    /// To the control loop.
+    pub commands: Sender<Command>,
+}
+
+/// What these pages have in common.
+pub struct Workers {
+    pub people: People,
+    network: Network,
+    commands: Sender<Command>,
+    banned: BannedByHash,
+    resets: Resets,
+    shows: Shows,
+}
+
+impl Workers {
+    pub fn new(plan: WorkersPlan, switch: Arc<StatusSwitch>) -> Self {
+        Self {
+            people: People::new(plan.people, switch),
+            network: plan.network,
+            commands: plan.commands,
+            banned: BannedByHash::new(plan.bans),
+            resets: Resets::default(),
+            shows: Shows::default(),
+        }
+    }
+}
 
 /// What a path means and which methods it takes.
 pub struct WorkerRoute {
@@ -60,7 +102,8 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
 }
 
 impl WorkerRoute {
-    pub fn answer(&self, paper: Paper, people: &People, request: &Request) -> Answer {
+    pub fn answer(&self, paper: Paper, workers: &Workers, request: &Request) -> Answer {
+        let people = &workers.people;
         if !self.methods.contains(&request.method) {
             let allowed = match self.methods {
                 READ => "GET, HEAD",
@@ -76,13 +119,14 @@ impl WorkerRoute {
             }
         }
         let user = people.identify.user_of(request);
-        (self.answer)(&Asked { paper, people, request, user })
+        (self.answer)(&Asked { paper, workers, people, request, user })
     }
 }
 
 /// A request, who sent it, and what it is answered from.
 struct Asked<'a> {
     paper: Paper,
+    workers: &'a Workers,
     people: &'a People,
     request: &'a Request,
     user: Option<String>,

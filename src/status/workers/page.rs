@@ -1,11 +1,11 @@
 //! The page of one worker.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{TryRecvError, bounded};
 use glommio::timer::sleep;
+use gopool_shards::admission;
 use gopool_shards::session::ShownWork;
 use minijinja::context;
 use minijinja::value::Value;
@@ -35,12 +35,11 @@ const SHOW_POLL: Duration = Duration::from_millis(1);
 const SHOWS_PER_SECOND: u32 = 20;
 
 /// How many have been asked since when.
-#[derive(Clone)]
-pub struct Shows(Rc<Cell<(Instant, u32)>>);
+pub struct Shows(Cell<(Instant, u32)>);
 
 impl Default for Shows {
     fn default() -> Self {
-        Self(Rc::new(Cell::new((Instant::now(), 0))))
+        Self(Cell::new((Instant::now(), 0)))
     }
 }
 
@@ -73,13 +72,13 @@ pub fn worker(asked: &Asked<'_>) -> Answer {
         }
         Ok(Wanted::Hash(hash)) => hash,
     };
-    let people = asked.people;
+    let (workers, people) = (asked.workers, asked.people);
     let now = unix_now();
     let view = {
         let roster = people.roster.read();
         roster.worker_of(&hash, roster.fading(now))
     };
-    let ban = Ban::of(people, &hash, now);
+    let ban = workers.banned.find(&hash, now).map(|ban| Ban::new(&ban));
     let saved = Saved::of(people, asked.user.as_deref(), &hash, now);
     if view.is_none() && ban.is_none() && saved.is_none() {
         let text = "Nobody of that name is connected. A worker is shown while it mines here.";
@@ -98,8 +97,8 @@ pub fn worker(asked: &Asked<'_>) -> Answer {
     // The newest connection's: what it was told is what it is judged by.
     let (answer, answers) = bounded(1);
     let show = Command::Show { sequence: view.sequence, answer };
-    let is_asked = people.shows.begin(Instant::now()) && people.commands.send(show).is_ok();
-    let network = people.network;
+    let is_asked = workers.shows.begin(Instant::now()) && workers.commands.send(show).is_ok();
+    let network = workers.network;
     Answer::Later(Box::pin(async move {
         let deadline = Instant::now() + SHOW_WAIT_MAX;
         let mut work: Option<ShownWork> = None;
@@ -140,16 +139,13 @@ struct Ban {
 }
 
 impl Ban {
-    fn of(people: &People, hash: &NameHash, now: u64) -> Option<Self> {
-        let bans = people.bans.list();
-        let ban =
-            bans.iter().find(|ban| ban.is_in_force(now) && worker_hash(&ban.worker) == *hash)?;
-        Some(Self {
+    fn new(ban: &admission::ban::Ban) -> Self {
+        Self {
             name: privacy::worker_name(&ban.worker),
             until: (ban.until_unix > 0).then(|| format::rfc3339_unix(ban.until_unix)),
             // What an operator has written stays private.
             reason: if ban.source.is_some() { ban.reason.to_string() } else { String::new() },
-        })
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tracing::info;
@@ -20,8 +19,8 @@ const RESETS_MAX: usize = 4096;
 const WORDS: &str = "The owner of this worker has asked it to reconnect.";
 
 /// Who was reset when.
-#[derive(Clone, Default)]
-pub struct Resets(Rc<RefCell<HashMap<NameHash, Instant>>>);
+#[derive(Default)]
+pub struct Resets(RefCell<HashMap<NameHash, Instant>>);
 
 impl Resets {
     /// Whether it may be done now, in which case it counts.
@@ -54,11 +53,11 @@ pub fn reconnect(asked: &Asked<'_>) -> Answer {
     let sequences = people.roster.read().connections_of(&worker);
     let notice = if sequences.is_empty() {
         "not_connected"
-    } else if !people.resets.begin(worker, Instant::now()) {
+    } else if !asked.workers.resets.begin(worker, Instant::now()) {
         "reset_too_soon"
     } else {
         info!(component = "status", hash, connections = sequences.len(), "asked to reconnect");
-        match people.commands.send(Command::Disconnect { sequences, words: WORDS }) {
+        match asked.workers.commands.send(Command::Disconnect { sequences, words: WORDS }) {
             Ok(()) => "reset",
             // The pool is stopping.
             Err(_) => "not_connected",

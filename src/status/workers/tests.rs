@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crossbeam_channel::{Receiver, unbounded};
 use glommio::LocalExecutorBuilder;
 use gopool_shards::admission::ban::Ban;
 
@@ -22,24 +23,37 @@ const WALLET_HASH: &str = "6cd42dab0217b54fdf5df95b892f055d2a462baa8c0b269e71e4b
 struct Visitor {
     bench: Bench,
     site: Site,
+    bans: Arc<Bans>,
+    workers: Workers,
+    commands: Receiver<Command>,
 }
 
 impl Visitor {
     fn new() -> Self {
         let snapshots = SnapshotCell::new(sample::busy());
         let site = Site::new(snapshots, sample::history(), PathBuf::new(), true, None);
-        Self { bench: Bench::new(), site }
+        let (bench, bans) = (Bench::new(), Arc::<Bans>::default());
+        let (sender, commands) = unbounded();
+        let workers = Workers {
+            people: bench.people.clone(),
+            network: Network::Mainnet,
+            commands: sender,
+            banned: BannedByHash::new(Arc::clone(&bans)),
+            resets: Resets::default(),
+            shows: Shows::default(),
+        };
+        Self { bench, site, bans, workers, commands }
     }
 
     fn stranger() -> Self {
         let mut visitor = Self::new();
-        visitor.bench.people.identify = Rc::new(Nobody);
+        visitor.workers.people.identify = Rc::new(Nobody);
         visitor
     }
 
     fn ask(&self, request: &Request) -> Response {
         let route = find(&request.path).expect("a route");
-        match route.answer(self.site.paper(), &self.bench.people, request) {
+        match route.answer(self.site.paper(), &self.workers, request) {
             Answer::Now(response) => response,
             Answer::Later(response) => {
                 LocalExecutorBuilder::default().make().unwrap().run(response)
@@ -109,7 +123,7 @@ fn a_workers_page_tells_no_more_than_the_visitor_wants() {
     assert!(html.contains("bc1qw508...7kv8f3t4.rig-01") && !html.contains(WALLET));
     assert!(html.contains("cgminer") && html.contains("4.12.1"));
     // Asked of its newest connection; nobody answers here.
-    assert!(matches!(visitor.bench.commands.try_recv(), Ok(Command::Show { sequence: 7, .. })));
+    assert!(matches!(visitor.commands.try_recv(), Ok(Command::Show { sequence: 7, .. })));
     assert!(html.contains("cannot be shown at this moment"));
     let (_, html) = visitor.get(&format!("/worker/sha256?worker={worker}&privacy=OFF"));
     assert!(html.contains(&worker) && html.contains(&hash));
@@ -128,7 +142,7 @@ fn a_workers_page_tells_no_more_than_the_visitor_wants() {
 fn a_banned_worker_has_a_page_without_being_there() {
     let visitor = Visitor::stranger();
     let ban = Ban::new("w.1", unix_now() + 600, "the user is secret-id", None);
-    visitor.bench.people.bans.insert(ban);
+    visitor.bans.insert(ban);
     let (status, html) = visitor.get(&format!("/worker/sha256?hash={}", worker_hash_hex("w.1")));
     assert_eq!(status, Status::Ok);
     assert!(html.contains("may not mine until") && html.contains("in "));
@@ -175,13 +189,13 @@ fn only_ones_own_worker_is_reset_and_not_again_at_once() {
     visitor.bench.people.saved.save("local-noauth", "w.1").unwrap();
     visitor.bench.people.saved.save("local-noauth", "w.3").unwrap();
     assert!(reset("w.1").1.ends_with("notice=reset"));
-    match visitor.bench.commands.try_recv() {
+    match visitor.commands.try_recv() {
         Ok(Command::Disconnect { sequences, .. }) => assert_eq!(sequences, [3]),
         other => panic!("{other:?}"),
     }
     assert!(reset("w.1").1.ends_with("notice=reset_too_soon"));
     assert!(reset("w.3").1.ends_with("notice=not_connected"));
-    assert!(visitor.bench.commands.is_empty());
+    assert!(visitor.commands.is_empty());
     assert_eq!(visitor.ask(&post("/worker/reconnect", "hash=1")).status, Status::BadRequest);
     let mut foreign = post("/worker/reconnect", "");
     foreign.set_header("origin", "https://evil.example");

@@ -61,7 +61,6 @@ impl CompactSeries {
         let is_online = |slot: &Option<Slot>| slot.is_some_and(Slot::is_online);
         let known = slots.iter().flatten().count();
         let online = slots.iter().filter(|slot| is_online(slot)).count();
-        let percent = online as f64 / known as f64 * 100.0;
         Self {
             bucket_seconds: resolution.minutes() * 60,
             start_minute: first * resolution.minutes(),
@@ -74,7 +73,7 @@ impl CompactSeries {
             best_min: best.min,
             best_max: best.max,
             best_steps: best.steps,
-            uptime_percent: (known > 0).then(|| (percent * 100.0).round() / 100.0),
+            uptime_percent: uptime_percent(online, known),
         }
     }
 
@@ -95,10 +94,9 @@ impl CompactSeries {
         let best = Q8::of(&sums.iter().map(|sum| sum.map(|s| s.1)).collect::<Vec<_>>());
         let known = sums.iter().flatten().count();
         let online = sums.iter().flatten().filter(|sum| sum.2).count();
-        let percent = online as f64 / known as f64 * 100.0;
         let window = Self::of(None, Resolution::Minute, now);
         let sum = Self {
-            uptime_percent: (known > 0).then(|| (percent * 100.0).round() / 100.0),
+            uptime_percent: uptime_percent(online, known),
             present: bitset(sums.iter().map(Option::is_some)),
             online: bitset(sums.iter().map(|sum| sum.is_some_and(|s| s.2))),
             hashrate_min: hashrate.min,
@@ -126,6 +124,12 @@ impl CompactSeries {
     pub fn is_known(&self) -> bool {
         self.uptime_percent.is_some()
     }
+}
+
+/// Of so many known buckets, with two decimals; none of nothing.
+fn uptime_percent(online: usize, known: usize) -> Option<f64> {
+    let percent = online as f64 / known as f64 * 100.0;
+    (known > 0).then(|| (percent * 100.0).round() / 100.0)
 }
 
 /// End of the last bucket up to minute `now` in which the worker was connected, or `now` itself

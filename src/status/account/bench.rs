@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use glommio::LocalExecutorBuilder;
 use gopool_shards::link::{Gauges, Report};
-use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
+use gopool_shards::tally::{Accuracy, Look, Tally};
 use serde_json::Value;
 
 use super::*;
 use crate::history::HistoryKeeper;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, roster};
 use crate::status::auth::LocalMode;
 use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
@@ -102,32 +102,9 @@ pub fn post(path: &str, body: &str) -> Request {
 /// What is known of a connection, as much of it as there can be.
 pub fn look(worker: &str, now: u64) -> Look {
     Look {
-        worker: worker.into(),
-        client_id: "cgminer/4.12.1".into(),
-        remote: "10.0.0.7:4000".parse().unwrap(),
-        is_tls: false,
         connected_at: now - 100,
-        difficulty: 1024.0,
-        ideal_difficulty: 2048.0,
-        accepted: 10,
-        rejected: 1,
-        hashrate: 1e12,
-        at: now,
         accuracy: Accuracy::Settling,
-        share_rate: 15.0,
         window_started_at: now - 50,
-        window_accepted: 9,
-        window_submissions: 10,
-        window_credit: 9216.0,
-        last_share: Some(LastShareLook {
-            at: now,
-            difficulty: 2e3,
-            is_accepted: true,
-            hash: [7; 32],
-        }),
-        last_reject: "",
-        round_trip: Some(Duration::from_millis(20)),
-        first_share_p50: None,
-        first_share_p95: None,
+        ..roster::tests::look(worker, 1e12, now)
     }
 }

@@ -55,7 +55,7 @@ struct OnlineCell {
 /// Asks the database, beside the status thread.
 pub fn page(visit: &Visit, problem: Option<&Problem>) -> Answer {
     let (visit, problem) = (visit.clone(), problem.cloned());
-    let reader = visit.admin().reader.clone();
+    let reader = visit.admin().plan.reader.clone();
     Answer::waiting(
         move || reader.users().map_err(|error| error.to_string()),
         move |users| render(&visit, users, problem.as_ref()),
@@ -85,7 +85,7 @@ fn render(
 fn accounts(visit: &Visit, users: Vec<UserRow>, wanted: &Wanted) -> Vec<Account> {
     let mut by_id: BTreeMap<String, UserRow> =
         users.into_iter().map(|user| (user.user_id.clone(), user)).collect();
-    let saved = &visit.admin().saved;
+    let saved = &visit.admin().plan.saved;
     for user_id in saved.users() {
         let unseen =
             || UserRow { user_id: user_id.clone(), first_seen: 0, last_seen: 0, visits: 0 };
@@ -112,7 +112,7 @@ type Online = HashMap<NameHash, Vec<OnlineCell>>;
 fn online(visit: &Visit, shown: &[Account]) -> Online {
     let hashes: Vec<NameHash> =
         shown.iter().flat_map(|it| &it.saved).filter_map(|row| hash(&row.worker_hash)).collect();
-    let roster = visit.admin().roster.read();
+    let roster = visit.admin().plan.roster.read();
     let known = roster.known_among(&hashes).into_iter().map(|(hash, _, sequences)| {
         let cells = sequences.into_iter().filter_map(|sequence| {
             let is_tls = roster.connection(sequence)?.is_tls;
@@ -161,7 +161,7 @@ pub fn delete(visit: Visit) -> Answer {
     visit.with_password_later("delete-accounts", FORM, page, move |visit| {
         let admin = visit.admin();
         let (saved, codes, targets) =
-            (admin.saved.clone(), Arc::clone(&admin.codes), users.join(", "));
+            (admin.plan.saved.clone(), Arc::clone(&admin.plan.codes), users.join(", "));
         let work = move || {
             let removed = saved.remove_users(&users);
             if removed.is_ok() {
@@ -198,7 +198,7 @@ pub fn ban(visit: Visit) -> Answer {
     }
     visit.with_password("ban", FORM, page, move |visit| {
         let wanted: Vec<NameHash> = hashes.iter().filter_map(|hex| hash(hex)).collect();
-        let known = visit.admin().roster.read().known_among(&wanted);
+        let known = visit.admin().plan.roster.read().known_among(&wanted);
         let known: HashMap<NameHash, Arc<str>> =
             known.into_iter().map(|(hash, name, _)| (hash, name)).collect();
         let name = |hash: &NameHash| match known.get(hash) {

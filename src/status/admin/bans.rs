@@ -67,7 +67,7 @@ pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let wanted = wanted(visit);
     let now = unix_now();
     let end = |ban: &Ban| if ban.until_unix == 0 { u64::MAX } else { ban.until_unix };
-    let mut bans = visit.admin().bans.list();
+    let mut bans = visit.admin().plan.bans.list();
     bans.retain(|ban| {
         ban.is_in_force(now)
             && (wanted.is_all()
@@ -112,7 +112,7 @@ fn wanted(visit: &Visit) -> Wanted {
 /// Lifts every ban of the names that were chosen.
 pub fn lift(visit: Visit) -> Answer {
     let names: BTreeSet<String> = names(&visit, "worker_name").collect();
-    let known = visit.admin().bans.list();
+    let known = visit.admin().plan.bans.list();
     // Names that differ by case are different, and each is sent as it is.
     let meant: BTreeSet<Arc<str>> = known
         .iter()

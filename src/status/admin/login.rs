@@ -46,7 +46,7 @@ pub fn sign_in(
     if let Err(wait) = begun {
         return refuse(&desk, too_many(FORM, wait)).into();
     }
-    let paths = admin.paths.clone();
+    let paths = admin.plan.paths.clone();
     Answer::Later(Box::pin(async move {
         let checked =
             admin.hashing.run(place, move || check(&access, &paths, &username, &password));

@@ -48,7 +48,7 @@ fn wanted(query: &Fields) -> Wanted {
 }
 
 fn read(visit: &Visit, wanted: Wanted) -> impl FnOnce() -> std::io::Result<Tail> + Send + 'static {
-    let (live, logs) = (Arc::clone(&visit.admin().live), visit.admin().logs.clone());
+    let (live, logs) = (Arc::clone(&visit.admin().plan.live), visit.admin().plan.logs.clone());
     move || logs.tail(&wanted, &live.current().secrets())
 }
 
@@ -88,7 +88,7 @@ fn page_of(
     });
     let error = tail.as_ref().err().map(ToString::to_string);
     let tail = tail.unwrap_or_default();
-    let config = visit.admin().live.current();
+    let config = visit.admin().plan.live.current();
     let context = context! {
         sources,
         levels,
@@ -191,7 +191,7 @@ pub fn switch_data(visit: Visit) -> Answer {
 }
 
 fn refused_data(visit: &Visit, problem: Option<&Problem>) -> Response {
-    let flags = Flags::of(&visit.admin().live.current(), problem.map(|it| it.words.clone()));
+    let flags = Flags::of(&visit.admin().plan.live.current(), problem.map(|it| it.words.clone()));
     let status = match problem.map(|problem| problem.status) {
         // Who asks is signed in: what is wrong is the password.
         Some(Status::Unauthorized) | None => Status::Forbidden,
@@ -213,7 +213,7 @@ impl Flags {
 
 /// Takes the switches of a form. One that is not there stays as it is.
 fn change(visit: &Visit) -> impl FnOnce() -> (Flags, Vec<Changed>) + Send + use<> {
-    let live = Arc::clone(&visit.admin().live);
+    let live = Arc::clone(&visit.admin().plan.live);
     let form = ["debug", "net_debug"].map(|name| (name, visit.form.truth(name)));
     move || switched(&live, &form)
 }
@@ -350,7 +350,7 @@ mod tests {
         let form = format!("debug=false&net_debug=false&source=errors&{PASSWORD}");
         let response = bench.post("/admin/logs/switch", &form);
         assert_eq!(location(&response), "/admin/logs?source=errors&notice=log_flags_changed");
-        assert!(!bench.admin().live.current().log_levels.debug);
+        assert!(!bench.admin().plan.live.current().log_levels.debug);
         let response = bench.post("/admin/logs/switch", "debug=true&password=x");
         assert_eq!(response.status, Status::Unauthorized);
         assert!(body(&response).contains("id=\"problem-flags\""));

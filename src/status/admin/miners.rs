@@ -58,7 +58,7 @@ impl Row {
             let rate = f64::from(count) * 60.0 / seconds as f64;
             (started_at > 0 && seconds > 0).then(|| format!("{rate:.2}"))
         };
-        let bans = &visit.admin().bans;
+        let bans = &visit.admin().plan.bans;
         let ban = bans.check(&connection.worker, connection.remote.ip().into(), fading.now);
         let at = |unix: u64| format::rfc3339_unix(unix);
         Self {
@@ -86,7 +86,7 @@ pub fn page(visit: &Visit, problem: Option<&Problem>) -> Response {
     let is_sent = visit.desk.path != PATH;
     let wanted = Wanted::of(if is_sent { &visit.form } else { &visit.query });
     // The ledger waits meanwhile: numbers first, and rows of the few that are shown.
-    let roster = visit.admin().roster.read();
+    let roster = visit.admin().plan.roster.read();
     let fading = roster.fading(unix_now());
     let mut remote = String::new();
     let found = roster.connections().filter(|(_, it)| {
@@ -116,7 +116,7 @@ fn chosen(visit: &Visit) -> Vec<(u64, String)> {
         .filter_map(|number| number.parse().ok())
         .filter(|number| *number > 0)
         .collect();
-    let roster = visit.admin().roster.read();
+    let roster = visit.admin().plan.roster.read();
     let there = numbers
         .into_iter()
         .filter_map(|number| Some((number, roster.connection(number)?.worker.to_string())));

@@ -71,16 +71,7 @@ pub struct AdminPlan {
 
 /// What the panel's pages have in common.
 pub struct Admin {
-    pub paths: Paths,
-    pub commands: Sender<Command>,
-    pub live: Arc<LiveSettings>,
-    pub logs: LogFiles,
-    pub roster: RosterReader,
-    pub bans: Arc<Bans>,
-    pub saved: SavedWorkers,
-    pub codes: Arc<Mutex<Codes>>,
-    pub reader: Reader,
-    pub backup: BackupSettings,
+    pub plan: AdminPlan,
     pub switch: Arc<StatusSwitch>,
     pub audit: Audit,
     pub sessions: RefCell<Sessions<Credentials>>,
@@ -99,16 +90,7 @@ pub type Credentials = [u8; 32];
 impl Admin {
     pub fn new(plan: AdminPlan, switch: Arc<StatusSwitch>) -> Rc<Self> {
         Rc::new(Self {
-            paths: plan.paths,
-            commands: plan.commands,
-            live: plan.live,
-            logs: plan.logs,
-            roster: plan.roster,
-            bans: plan.bans,
-            saved: plan.saved,
-            codes: plan.codes,
-            reader: plan.reader,
-            backup: plan.backup,
+            plan,
             switch,
             audit: Audit::default(),
             sessions: RefCell::new(Sessions::new(COOKIE, SESSION_MAX)),
@@ -122,7 +104,7 @@ impl Admin {
 
     /// The file as it is now; none when the panel is off, or cannot be said to be on.
     fn access(&self) -> Option<admin::Access> {
-        let read = admin::read(&self.paths);
+        let read = admin::read(&self.plan.paths);
         let complaint = read.as_ref().err().map(ToString::to_string);
         if let Some(error) =
             complaint.as_ref().filter(|it| Some(*it) != self.complaint.borrow().as_ref())
@@ -154,6 +136,6 @@ impl Admin {
 
     /// Wants something of the control loop; false when it has ended.
     pub fn command(&self, command: Command) -> bool {
-        self.commands.send(command).is_ok()
+        self.plan.commands.send(command).is_ok()
     }
 }

@@ -45,7 +45,7 @@ struct BackupCell {
 
 impl BackupCell {
     fn new(visit: &Visit) -> Self {
-        let (figures, settings) = (&visit.desk.paper.snapshot().backup, &visit.admin().backup);
+        let (figures, settings) = (&visit.desk.paper.snapshot().backup, &visit.admin().plan.backup);
         Self {
             path: figures.path.as_ref().map(|path| path.display().to_string()),
             interval: format::uptime(settings.interval),
@@ -76,7 +76,7 @@ pub fn page(visit: &Visit) -> Response {
         failures => snapshot.store.failures,
         error => snapshot.store.error,
         bans_dropped => snapshot.store.bans_dropped,
-        savers => admin.saved.users().len(),
+        savers => admin.plan.saved.users().len(),
     };
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen

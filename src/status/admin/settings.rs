@@ -80,7 +80,7 @@ struct Difference {
 
 /// What the page says of the settings; `refused` is what is wrong with the form of this visit.
 pub fn context(visit: &Visit, refused: &[Refusal]) -> Context {
-    let config = visit.admin().live.current();
+    let config = visit.admin().plan.live.current();
     let row = |field: &'static Field| row(&config, visit, refused, field);
     let sections: Vec<Section> = Group::FORM
         .into_iter()
@@ -200,7 +200,7 @@ fn waiting(config: &Config) -> Vec<Difference> {
 /// Changes what the form says, after the password.
 pub fn apply(visit: Visit) -> Answer {
     visit.with_password_later("apply", APPLY, home::page, |visit| {
-        let live = Arc::clone(&visit.admin().live);
+        let live = Arc::clone(&visit.admin().plan.live);
         let form: Vec<(String, String)> = visit
             .form
             .pairs()
@@ -234,7 +234,7 @@ pub fn persist(visit: Visit) -> Answer {
         return refused.into();
     }
     visit.with_password_later("persist", PERSIST, home::page, |visit| {
-        let live = Arc::clone(&visit.admin().live);
+        let live = Arc::clone(&visit.admin().plan.live);
         Answer::waiting(
             move || save(&live),
             move |saved| match saved {
@@ -243,7 +243,7 @@ pub fn persist(visit: Visit) -> Answer {
                     visit
                         .admin()
                         .switch
-                        .set_public_url(visit.admin().live.current().public_url.clone());
+                        .set_public_url(visit.admin().plan.live.current().public_url.clone());
                     note(&visit, "persist", &files, &changed, "done");
                     visit.see(HOME, "saved_to_disk")
                 }
@@ -286,7 +286,7 @@ pub fn viewer(visit: &Visit) -> Response {
         default: String,
         source: String,
     }
-    let settings = effective::effective(&visit.admin().live.current());
+    let settings = effective::effective(&visit.admin().plan.live.current());
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         serde_json::Value::String(text) => text.clone(),

@@ -107,11 +107,11 @@ impl Bench {
     }
 
     fn write(&self, text: &str) {
-        fs::write(self.admin().paths.folder.join("admin.toml"), text).unwrap();
+        fs::write(self.admin().plan.paths.folder.join("admin.toml"), text).unwrap();
     }
 
     fn file(&self) -> String {
-        fs::read_to_string(self.admin().paths.folder.join("admin.toml")).unwrap()
+        fs::read_to_string(self.admin().plan.paths.folder.join("admin.toml")).unwrap()
     }
 
     pub(super) fn pass(&self, time: Duration) {
@@ -205,7 +205,7 @@ fn where_the_panel_is_off_nothing_tells_that_there_could_be_one() {
             }
         }
     }
-    fs::remove_file(bench.admin().paths.folder.join("admin.toml")).unwrap();
+    fs::remove_file(bench.admin().plan.paths.folder.join("admin.toml")).unwrap();
     assert_eq!(bench.get("/admin").status, Status::NotFound);
     assert!(bench.admin().audit.entries().is_empty());
 }

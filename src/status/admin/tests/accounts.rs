@@ -28,7 +28,7 @@ impl Bench {
         self.database()
             .execute("INSERT INTO discord_links VALUES ('new', 'x', 1, 0, 0)", ())
             .unwrap();
-        let saved = &self.admin().saved;
+        let saved = &self.admin().plan.saved;
         for (user, worker) in [("new", "w.1"), ("new", "w.2"), ("never", "w.2"), ("never", "w.3")] {
             saved.save(user, worker).unwrap();
         }
@@ -69,7 +69,7 @@ fn accounts_are_deleted_with_all_that_was_theirs() {
     let bench = Bench::signed_in();
     bench.people();
     bench.users("");
-    let codes = &bench.admin().codes;
+    let codes = &bench.admin().plan.codes;
     codes.lock().unwrap().create("new", crate::clock::unix_now()).unwrap();
     for (form, status) in
         [("user_id=new&password=x", Status::Unauthorized), (CONFIRM, Status::BadRequest)]

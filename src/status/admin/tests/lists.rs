@@ -4,54 +4,35 @@ use std::time::Duration;
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::link::{Gauges, Report};
-use gopool_shards::tally::{Accuracy, LastShareLook, Look, Tally};
+use gopool_shards::tally::{Look, Tally};
 
 use super::super::{bans, miners};
 use super::*;
 use crate::clock::unix_now;
 use crate::command::BanLength;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, roster};
 
 const CONFIRM: &str = "password=correct+horse+battery";
 
 pub(super) fn look(worker: &str, client: &str, remote: &str) -> Look {
     let now = unix_now();
     Look {
-        worker: worker.into(),
         client_id: client.into(),
         remote: remote.parse().unwrap(),
-        is_tls: false,
         connected_at: now - 1000,
-        difficulty: 1024.0,
-        ideal_difficulty: 2048.0,
-        accepted: 10,
-        rejected: 1,
-        hashrate: 1e12,
         // It does not fade before the page is made.
         at: now + 60,
-        accuracy: Accuracy::Stable,
-        share_rate: 15.0,
         window_started_at: now - 600,
         window_accepted: 90,
         window_submissions: 100,
-        window_credit: 9216.0,
-        last_share: Some(LastShareLook {
-            at: now,
-            difficulty: 2e3,
-            is_accepted: true,
-            hash: [7; 32],
-        }),
-        last_reject: "",
-        round_trip: Some(Duration::from_millis(20)),
-        first_share_p50: None,
-        first_share_p95: None,
+        ..roster::tests::look(worker, 1e12, now)
     }
 }
 
 impl Bench {
     /// Connections from number 1 on.
     pub(super) fn connect(&self, looks: impl IntoIterator<Item = Look>) {
-        let roster = self.admin().roster.clone();
+        let roster = self.admin().plan.roster.clone();
         let mut ledger = Ledger::new(&[0], Vec::new(), roster, Duration::from_secs(450));
         let mut tally = Tally::default();
         for (sequence, look) in (1..).zip(looks) {
@@ -103,7 +84,7 @@ fn miners_are_listed_in_their_order_and_found_by_what_is_shown_of_them() {
         assert!(html.contains(text), "{text}: {html}");
     }
     assert!(!html.contains("rig<1>"));
-    bench.admin().bans.insert(Ban::new("bc1qtwo.rig2", 0, "bad \"words\"", None));
+    bench.admin().plan.bans.insert(Ban::new("bc1qtwo.rig2", 0, "bad \"words\"", None));
     assert!(body(&bench.get(miners::PATH)).contains("for good: bad &quot;words&quot;"));
 }
 
@@ -159,7 +140,7 @@ fn bans_in_force_are_listed_what_ends_first_before_what_does_not() {
     let bench = Bench::signed_in();
     assert!(body(&bench.get(bans::PATH)).contains("Nobody is banned."));
     let now = unix_now();
-    let list = &bench.admin().bans;
+    let list = &bench.admin().plan.bans;
     for (worker, until, source) in [
         ("for.good", 0, None),
         ("is.over", now - 1, None),
@@ -186,7 +167,7 @@ fn bans_in_force_are_listed_what_ends_first_before_what_does_not() {
 fn bans_are_lifted_by_their_exact_names() {
     let bench = Bench::signed_in();
     for name in ["w.1", "W.1", "w.2"] {
-        bench.admin().bans.insert(Ban::new(name, 0, "", None));
+        bench.admin().plan.bans.insert(Ban::new(name, 0, "", None));
     }
     bench.get(bans::PATH);
     let form = format!("{CONFIRM}&worker_name=w.1&worker_name=w.1&worker_name=gone&page=3");

@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
 use crate::command::Command;
-use crate::config::change::{self, Changed, Refusal};
+use crate::config::change::{self, Changed};
+use crate::config::fields::{self, Refusal};
 use crate::config::{Config, ConfigError, Loader, ProblemKind, SaveError, bring_up_to_date, save};
 use crate::supervise::Reloading;
 
@@ -108,7 +109,7 @@ fn refusals(error: ConfigError) -> Vec<Refusal> {
     };
     let errors = problems.iter().filter(|problem| problem.kind != ProblemKind::Warning);
     let refusal = errors.map(|problem| Refusal {
-        name: problem.key.and_then(change::field_of).map_or("", |field| field.name),
+        name: problem.key.and_then(fields::field_of).map_or("", |field| field.name),
         words: problem.to_string(),
     });
     refusal.collect()

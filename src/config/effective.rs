@@ -133,7 +133,7 @@ const LEFT_OUT: &str = "mining.pool_entropy";
 /// All that differs from the defaults, in the order of [`NAMES`], then of the files.
 pub fn effective(config: &Config) -> Vec<Effective> {
     let named = NAMES.iter().map(|(name, path, form)| {
-        let key = keys::all().find(|key| key.path() == *path).expect("the table names keys");
+        let key = keys::named(path);
         (key, (*name).to_owned(), *form)
     });
     let others = keys::all()

@@ -4,7 +4,7 @@
 //! ```text
 //! keys ─▶ reader ─▶ files ─▶ overrides ─▶ check ─▶ Config
 //!                     │       ▲
-//!                     │     change (the admin panel's form)
+//!                     │     fields, change (the admin panel's form)
 //!                     └─▶ rewrite, save (what goes back to the disk: never a flag)
 //! ```
 
@@ -15,6 +15,7 @@ mod check;
 mod documentation;
 pub mod effective;
 pub mod examples;
+pub mod fields;
 mod files;
 pub mod keys;
 mod overrides;

@@ -192,8 +192,8 @@ fn place<'a>(documents: &'a mut [Document], key: &Key) -> &'a mut Document {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::change;
     use super::super::tests::{Folder, PAYOUT};
+    use super::super::{change, fields};
     use super::*;
 
     /// The pool's configuration after a form.
@@ -354,7 +354,7 @@ mod tests {
         let mut files: Vec<(&str, &str)> = others.iter().map(|name| (*name, "")).collect();
         files.push(("config.toml", PAYOUT));
         let folder = Folder::with(&files);
-        let form: Vec<_> = (change::fields().iter())
+        let form: Vec<_> = (fields::fields().iter())
             .filter(|field| matches!(field.key.default, Value::Bool(_)))
             .map(|field| {
                 (field.name, if field.key.default == Value::Bool(true) { "0" } else { "1" })

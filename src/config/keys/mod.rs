@@ -317,6 +317,13 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     TABLES.iter().flat_map(|keys| keys.iter())
 }
 
+/// The key that the code means by a path such as `rate_limits.max_conns`.
+///
+/// Panics when there is none: the code is wrong then, whatever the files say.
+pub fn named(path: &str) -> &'static Key {
+    all().find(|key| key.path() == path).unwrap_or_else(|| panic!("no key is called {path}"))
+}
+
 const TABLES: &[&[Key]] = &[
     Server::KEYS,
     Branding::KEYS,

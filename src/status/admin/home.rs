@@ -8,7 +8,7 @@ use super::routes::HOME;
 use super::settings;
 use super::visit::{Problem, Visit};
 use crate::command::Command;
-use crate::config::change::Refusal;
+use crate::config::fields::Refusal;
 
 const RELOAD: &str = "reload";
 const REBOOT: &str = "reboot";

@@ -13,6 +13,7 @@ use super::settings::note;
 use super::visit::{Problem, Visit};
 use crate::config::Config;
 use crate::config::change::{self, Changed};
+use crate::config::fields;
 use crate::config::keys::Value;
 use crate::live::LiveSettings;
 use crate::log::Levels;
@@ -227,7 +228,7 @@ fn switched(live: &LiveSettings, form: &[(&'static str, Option<bool>)]) -> (Flag
         Err(refused) => (Vec::new(), refused.first().map(ToString::to_string)),
     };
     let held = form.iter().find_map(|(name, wanted)| {
-        let key = change::fields().iter().find(|field| field.name == *name)?.key;
+        let key = fields::fields().iter().find(|field| field.name == *name)?.key;
         let is_other = config.entry(key).value != Value::Bool((*wanted)?);
         let flag = change::held_by(&config, key).filter(|_| is_other)?;
         Some(format!(

@@ -13,8 +13,9 @@ use super::home;
 use super::routes::HOME;
 use super::visit::{Problem, Visit};
 use crate::config::Config;
-use crate::config::change::{self, Changed, Field, Group, Refusal};
+use crate::config::change::{self, Changed};
 use crate::config::effective;
+use crate::config::fields::{self, Field, Group, Refusal};
 use crate::config::keys::{Apply, Entry, Value};
 use crate::live::LiveSettings;
 use crate::privacy::without_credentials;
@@ -86,10 +87,10 @@ pub fn context(visit: &Visit, refused: &[Refusal]) -> Context {
         .into_iter()
         .map(|group| Section {
             title: group.title(),
-            rows: change::fields().iter().filter(|field| field.group == group).map(row).collect(),
+            rows: fields::fields().iter().filter(|field| field.group == group).map(row).collect(),
         })
         .collect();
-    let protected: Vec<Fixed> = change::protected()
+    let protected: Vec<Fixed> = fields::protected()
         .iter()
         .map(|field| Fixed {
             name: field.name,
@@ -104,7 +105,7 @@ pub fn context(visit: &Visit, refused: &[Refusal]) -> Context {
     let others: Vec<String> = refused
         .iter()
         .filter(|refusal| {
-            refusal.name.is_empty() || change::protected().iter().any(|f| f.name == refusal.name)
+            refusal.name.is_empty() || fields::protected().iter().any(|f| f.name == refusal.name)
         })
         .map(|refusal| refusal.words.clone())
         .collect();
@@ -173,7 +174,7 @@ fn shown(value: &Value) -> String {
 
 fn difference(changed: &Changed) -> Difference {
     Difference {
-        label: change::field_of(changed.key).map_or(changed.key.name, |field| field.label),
+        label: fields::field_of(changed.key).map_or(changed.key.name, |field| field.label),
         path: changed.key.path(),
         before: without_credentials(&changed.before),
         after: without_credentials(&changed.after),
@@ -188,7 +189,7 @@ fn waiting(config: &Config) -> Vec<Difference> {
         wanted.value != in_force.value && change::held_by(config, wanted.key).is_none()
     });
     let difference = |(wanted, in_force): (&Entry, &Entry)| Difference {
-        label: change::field_of(wanted.key).map_or(wanted.key.name, |field| field.label),
+        label: fields::field_of(wanted.key).map_or(wanted.key.name, |field| field.label),
         path: wanted.key.path(),
         before: without_credentials(&in_force.to_string()),
         after: without_credentials(&wanted.to_string()),
@@ -326,7 +327,7 @@ mod tests {
         let bench = Bench::signed_in();
         let response = bench.get("/admin");
         let html = body(&response);
-        for field in super::change::fields().iter().filter(|f| f.group != super::Group::Logging) {
+        for field in super::fields::fields().iter().filter(|f| f.group != super::Group::Logging) {
             let name = field.name;
             assert!(html.contains(&format!("<label for=\"set-{name}\">")), "{name}");
             assert_eq!(html.matches(&format!(" id=\"set-{name}\"")).count(), 1, "{name}");

@@ -1,7 +1,10 @@
 //! What an operator wants of a running pool.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
 use crossbeam_channel::Sender;
-use gopool_shards::session::ShownWork;
+use gopool_shards::session::{ShownWork, Stranger};
 
 use crate::config::Config;
 use crate::supervise::Reloading;
@@ -24,6 +27,11 @@ pub enum Command {
     Disconnect { sequences: Vec<u64>, words: &'static str },
     /// Lets go of `done` when everything that was wanted before has been carried out.
     Settled { done: Sender<()> },
+    /// Ends connections that have not authorized, by their other ends, after these words.
+    DisconnectStrangers { remotes: HashSet<SocketAddr>, words: &'static str },
+    /// Tells who has not authorized, as many as `answer` has room for; it is let go of when all
+    /// have been told.
+    Strangers { answer: Sender<Stranger> },
     /// Tells what the miner of a connection works on; `answer` is let go of when there is none.
     Show { sequence: u64, answer: Sender<ShownWork> },
 }

@@ -96,6 +96,8 @@ pub const SOLVED_QUEUE: usize = 1024;
 pub const REPORT_QUEUE: usize = 4;
 /// Errands on their way to a shard: people ask for them, one page at a time.
 pub const ERRAND_QUEUE: usize = 64;
+/// Connections without an authorization that a page lists; the rest of a flood of them is a number.
+pub const STRANGERS_LISTED_MAX: usize = 1000;
 /// New bans that a report carries: more in one second are in force all the same, but do not outlive
 /// the process.
 pub const BANS_PER_REPORT_MAX: usize = 4096;

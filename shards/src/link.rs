@@ -12,6 +12,7 @@
 
 use std::collections::HashSet;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -21,7 +22,7 @@ use atomic_waker::AtomicWaker;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
 use crate::limits::{ERRAND_QUEUE, REPORT_QUEUE, SOLVED_QUEUE};
-use crate::session::ShownWork;
+use crate::session::{ShownWork, Stranger};
 use crate::settings::Settings;
 use crate::share::Solved;
 use crate::tally::Sums;
@@ -50,6 +51,11 @@ pub enum Errand {
     /// Tells what the miner of this connection works on. When all shards have let go of `answer`
     /// and none has used it, there is no such miner.
     Show { sequence: u64, answer: Sender<ShownWork> },
+    /// Tells of connections that have not authorized, as many as `answer` has room for; complete
+    /// when all shards have let go of it.
+    Strangers { answer: Sender<Stranger> },
+    /// Ends those that have not authorized, by their other ends: most have no number yet.
+    CloseStrangers { remotes: Arc<HashSet<SocketAddr>>, words: &'static str },
 }
 
 /// What a shard has to say once a second.

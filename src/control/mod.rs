@@ -239,6 +239,13 @@ impl Control {
                         let sequences = sequences.into();
                         self.send_errand(&Errand::Close { sequences, words });
                     }
+                    Ok(Command::DisconnectStrangers { remotes, words }) => {
+                        let remotes = Arc::new(remotes);
+                        self.send_errand(&Errand::CloseStrangers { remotes, words });
+                    }
+                    Ok(Command::Strangers { answer }) => {
+                        self.send_errand(&Errand::Strangers { answer });
+                    }
                     Ok(Command::Settled { done }) => drop(done),
                     Ok(Command::Show { sequence, answer }) => {
                         self.send_errand(&Errand::Show { sequence, answer });

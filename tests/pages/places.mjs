@@ -37,6 +37,7 @@ export const PLACES = {
     { name: "sign-in", path: "/admin" },
     { name: "admin", path: "/admin", isOperators: true },
     { name: "admin-miners", path: "/admin/miners", isOperators: true },
+    { name: "admin-strangers", path: "/admin/strangers", isOperators: true },
     { name: "admin-bans", path: "/admin/bans", isOperators: true },
     { name: "admin-accounts", path: "/admin/logins", isOperators: true },
     { name: "admin-configuration", path: "/admin/config", isOperators: true },

@@ -16,7 +16,7 @@ use crate::node::{Chain, Node};
 use crate::poll::until;
 use crate::pool::{Pool, SNAPSHOT_LIMIT};
 use crate::settings::{MINER_ADDRESS, Settings};
-use crate::stratum::{ANSWER_LIMIT, Client};
+use crate::stratum::{ANSWER_LIMIT, Client, Connection, Heard, connect};
 
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// Argon2 in a debug build, on a machine busy with other tests.
@@ -132,6 +132,24 @@ fn an_operator_bans_a_miner_lets_it_back_and_stops_the_pool() {
     assert!(!text.contains(&operator.password), "the password is gone");
     let mode = fs::metadata(file(&pool)).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+
+    // Two that have not said who they mine for; one of them has to go.
+    let mut silent = Connection::open(pool.stratum()).expect("a connection");
+    let socket = connect(pool.stratum()).expect("a connection");
+    let remote = socket.local_addr().expect("its address");
+    let mut gone = Connection::over(socket);
+    let page = operator.get("/admin/strangers").body;
+    assert!(page.contains(&format!("value=\"{remote}\"")), "{page}");
+    assert!(!page.contains(MINER_ADDRESS), "{page}");
+    operator.act(
+        "/admin/strangers/disconnect",
+        &format!("remote={remote}"),
+        "stranger_disconnected",
+    );
+    let lines = gone.last_words(ANSWER_LIMIT).expect("the pool closes");
+    assert!(lines.last().is_some_and(|line| line.contains("by the pool's operator")), "{lines:?}");
+    silent.send(b"{\"id\":1,\"method\":\"mining.ping\",\"params\":[]}\n").expect("it is open");
+    assert!(matches!(silent.hear(ANSWER_LIMIT), Heard::Line(line) if line.contains("pong")));
 
     // The miner is listed about a second after it has come.
     let sequence = until("the miner is listed", SNAPSHOT_LIMIT, || {

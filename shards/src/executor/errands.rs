@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use crate::admission::bans::names_of;
 use crate::link::{Errand, ErrandReceiver};
-use crate::session::Session;
+use crate::session::Stranger;
 use crate::tally::CloseReason;
 use crate::wire::reply;
 
 use super::Shard;
+use super::connection::Connection;
 
 pub(super) async fn run(shard: Rc<Shard>, errands: ErrandReceiver) {
     loop {
@@ -22,12 +23,14 @@ async fn carry_out(shard: &Rc<Shard>, errand: Errand) {
     match errand {
         Errand::Close { sequences, words } => {
             let sequences: HashSet<u64> = sequences.iter().copied().collect();
-            let is_meant =
-                |session: &Session| session.number().is_some_and(|one| sequences.contains(&one));
+            let is_meant = |connection: &Connection| {
+                connection.session.borrow().number().is_some_and(|one| sequences.contains(&one))
+            };
             end_those(shard, words, is_meant).await;
         }
         Errand::CloseWorkers { names, words } => {
-            let is_meant = |session: &Session| {
+            let is_meant = |connection: &Connection| {
+                let session = connection.session.borrow();
                 let worker = session.worker();
                 worker.is_some_and(|it| names_of(it).iter().any(|name| names.contains(&**name)))
             };
@@ -46,14 +49,37 @@ async fn carry_out(shard: &Rc<Shard>, errand: Errand) {
             // Whoever asked may have gone.
             let _ = shown.map(|shown| answer.try_send(shown));
         }
+        Errand::Strangers { answer } => {
+            shard
+                .for_each(|connection| {
+                    // One more than there is room for is not told of.
+                    let _ = stranger(connection).map(|stranger| answer.try_send(stranger));
+                })
+                .await;
+        }
+        Errand::CloseStrangers { remotes, words } => {
+            let is_meant = |connection: &Connection| {
+                stranger(connection).is_some_and(|stranger| remotes.contains(&stranger.remote))
+            };
+            end_those(shard, words, is_meant).await;
+        }
     }
 }
 
+/// What is known of a connection that has not authorized.
+fn stranger(connection: &Connection) -> Option<Stranger> {
+    let session = connection.session.borrow();
+    // The other end is asked of the kernel: only for those whom it is about.
+    let is_stranger = session.worker().is_none();
+    let peer = is_stranger.then(|| connection.peer())??;
+    session.stranger(peer.remote, peer.is_tls)
+}
+
 /// Says something to some miners and lets them go.
-async fn end_those(shard: &Rc<Shard>, words: &str, is_meant: impl Fn(&Session) -> bool) {
+async fn end_those(shard: &Rc<Shard>, words: &str, is_meant: impl Fn(&Connection) -> bool) {
     shard
         .for_each(|connection| {
-            if is_meant(&connection.session.borrow()) {
+            if is_meant(connection) {
                 let mut goodbye = Vec::new();
                 reply::show_message(&mut goodbye, words);
                 connection.send(&goodbye, shard);

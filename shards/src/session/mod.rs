@@ -46,7 +46,7 @@ use meter::Meter;
 use notify::Work;
 use offences::Offences;
 use rolling::Rolling;
-pub use shown::ShownWork;
+pub use shown::{ShownWork, Stranger};
 pub use submit::Submission;
 use vardiff::VarDiff;
 

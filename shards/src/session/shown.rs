@@ -1,6 +1,7 @@
 //! What a miner works on, for somebody who wants to check what its block would pay
 //! (`web.md` §4.10, A.6).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::limits::EXTRANONCE1_BYTES;
@@ -41,6 +42,18 @@ impl ShownWork {
     }
 }
 
+/// A connection that has not authorized.
+#[derive(Clone, Debug)]
+pub struct Stranger {
+    pub remote: SocketAddr,
+    pub is_tls: bool,
+    /// What it calls itself; empty until it subscribes.
+    pub client_id: Arc<str>,
+    pub has_subscribed: bool,
+    /// Unix seconds.
+    pub connected_at: u64,
+}
+
 impl Session {
     /// Process-wide number of the connection, once it has subscribed or authorized.
     pub fn number(&self) -> Option<u64> {
@@ -50,6 +63,17 @@ impl Session {
     /// Who it is authorized as.
     pub fn worker(&self) -> Option<&Arc<str>> {
         self.payee.as_ref().map(|payee| &payee.name)
+    }
+
+    /// What is known of it while it has not authorized; the rest is the socket's.
+    pub fn stranger(&self, remote: SocketAddr, is_tls: bool) -> Option<Stranger> {
+        self.payee.is_none().then(|| Stranger {
+            remote,
+            is_tls,
+            client_id: Arc::clone(&self.client_id),
+            has_subscribed: self.place.is_some(),
+            connected_at: self.connected_at,
+        })
     }
 
     /// None before the first work.

@@ -1,5 +1,6 @@
 //! Who is connected: every authorized connection, one row each, and what can be done about them
-//! (`web.md` §6.7). How many have not authorized is told as a number: nobody knows more of them.
+//! (`web.md` §6.7). Of those that have not authorized there is the number here, and a page of their
+//! own: [`super::strangers`].
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ use crate::privacy;
 pub const PATH: &str = "/admin/miners";
 
 const FORM: &str = "miners";
-const GOODBYE: &str = "Disconnected by the pool's operator.";
+pub(super) const GOODBYE: &str = "Disconnected by the pool's operator.";
 
 #[derive(Serialize)]
 struct Row {

@@ -19,6 +19,7 @@ mod notice;
 mod operator;
 mod routes;
 mod settings;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod visit;

@@ -31,6 +31,7 @@ pub fn of(code: &str) -> Option<Notice> {
             bad("Your session has ended, so nothing was done. Sign in again, please.")
         }
         "miner_disconnected" => good("The miners were disconnected."),
+        "stranger_disconnected" => good("The connections were ended."),
         "miner_banned" => good("The miners are banned, and disconnected."),
         "worker_banned" => good("The ban is in force."),
         "saved_worker_deleted" => good("The accounts are deleted, with all that belonged to them."),

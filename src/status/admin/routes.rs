@@ -11,7 +11,7 @@ use super::super::http::{Answer, Method, Request, Response, Status};
 use super::super::rendered::Paper;
 use super::Admin;
 use super::visit::{Desk, Visit};
-use super::{accounts, bans, home, login, logs, miners, operator, settings};
+use super::{accounts, bans, home, login, logs, miners, operator, settings, strangers};
 
 pub const HOME: &str = "/admin";
 const LOGIN: &str = "/admin/login";
@@ -60,6 +60,8 @@ const ROUTES: &[AdminRoute] = &[
     page(miners::PATH, |visit| miners::page(&visit, None).into()),
     action("/admin/miners/disconnect", miners::disconnect),
     action("/admin/miners/ban", miners::ban),
+    page(strangers::PATH, |visit| strangers::page(&visit, None)),
+    action("/admin/strangers/disconnect", strangers::disconnect),
     page(accounts::PATH, |visit| accounts::page(&visit, None)),
     action("/admin/logins/delete", accounts::delete),
     action("/admin/logins/ban", accounts::ban),

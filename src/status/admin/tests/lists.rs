@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use gopool_shards::admission::ban::Ban;
 use gopool_shards::link::{Gauges, Report};
+use gopool_shards::session::Stranger;
 use gopool_shards::tally::{Look, Tally};
 
-use super::super::{bans, miners};
+use super::super::{bans, miners, strangers};
 use super::*;
 use crate::clock::unix_now;
 use crate::command::BanLength;
@@ -133,6 +134,59 @@ fn chosen_miners_are_banned_by_their_names_each_once() {
         assert!(body(&response).contains("bc1qtwo.rig2"), "and the list is there");
     }
     assert!(bench.commands.is_empty());
+}
+
+#[test]
+fn connections_without_a_worker_are_listed_and_ended_by_their_other_ends() {
+    let bench = Bench::signed_in();
+    let commands = bench.commands.clone();
+    let shards = std::thread::spawn(move || {
+        let mut ended = Vec::new();
+        for command in commands {
+            match command {
+                Command::Strangers { answer } => {
+                    for (remote, connected_at) in [("[2001:db8::1]:4", 200), ("10.0.0.7:9", 100)] {
+                        let told = answer.send(Stranger {
+                            remote: remote.parse().unwrap(),
+                            is_tls: false,
+                            client_id: format!("cgminer<{connected_at}>").into(),
+                            has_subscribed: connected_at == 100,
+                            connected_at,
+                        });
+                        told.unwrap();
+                    }
+                }
+                Command::DisconnectStrangers { remotes, .. } => ended.extend(remotes),
+                Command::Stop => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        ended
+    });
+    let response = bench.get(strangers::PATH);
+    let html = body(&response);
+    let first = html.find("value=\"10.0.0.7:9\"").unwrap();
+    assert!(first < html.find("value=\"[2001:db8::1]:4\"").unwrap(), "the oldest first");
+    for text in ["cgminer&lt;100&gt;", ">subscribed<", ">connected<"] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
+    assert!(!body(&bench.get(&format!("{}?q=db8", strangers::PATH))).contains("10.0.0.7"));
+    let path = "/admin/strangers/disconnect";
+    for (form, status) in [
+        (CONFIRM, Status::BadRequest),
+        ("remote=x&password=correct+horse+battery", Status::BadRequest),
+        ("remote=10.0.0.7:9", Status::Unauthorized),
+    ] {
+        let response = bench.post(path, form);
+        assert_eq!(response.status, status, "{form}");
+        assert!(body(&response).contains("id=\"problem-strangers\""));
+    }
+    let response = bench.post(path, &format!("{CONFIRM}&remote=10.0.0.7:9&remote=x"));
+    let expected = "/admin/strangers?page=1&per_page=25&notice=stranger_disconnected";
+    assert_eq!(location(&response), expected);
+    assert_eq!(bench.last(), ("disconnect", "10.0.0.7:9".to_owned(), "done".to_owned()));
+    bench.admin().command(Command::Stop);
+    assert_eq!(shards.join().unwrap(), ["10.0.0.7:9".parse().unwrap()]);
 }
 
 #[test]

@@ -15,19 +15,7 @@ for name in gopool gopool-miner; do
 done
 
 scripts/packages.sh chromium fonts-dejavu-core
-# One that is there will do, whoever packed it; Debian 12's own is too old for the driver.
-command -v node >/dev/null || scripts/packages.sh nodejs
-command -v npm >/dev/null || scripts/packages.sh npm
-node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 15) ? 0 : 1)' ||
-    { echo "pages-check: Node.js 20.15 or newer is needed, this is $(node --version)" >&2; exit 1; }
-
-# Installed anew only when the lock file says something else.
-lock=tests/pages/package-lock.json
-kept=tests/pages/node_modules/.package-lock.sum
-if [ "$(sha256sum <"$lock")" != "$(cat "$kept" 2>/dev/null)" ]; then
-    (cd tests/pages && timeout 300 npm ci --silent)
-    sha256sum <"$lock" >"$kept"
-fi
+scripts/node-packages.sh tests/pages
 
 BITCOIND=$(scripts/node.sh)
 CHROMIUM=$(command -v chromium)

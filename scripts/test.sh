@@ -73,4 +73,5 @@ phase lint cargo clippy --workspace --all-targets -- -D warnings
 phase deploy scripts/deploy-check.sh
 phase test cargo test --workspace
 phase web scripts/web-check.sh "${CARGO_TARGET_DIR:-target}/debug/gopool"
+phase services scripts/services-check.sh
 phase pages pages

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Prints the path of a program that tests are made with, fetching it into the cache if it is not there:
 #
-#   scripts/tool.sh prometheus | promtool | wrk | slowhttptest | h2load | schemathesis
+#   scripts/tool.sh prometheus | promtool | wrk | slowhttptest | h2load | schemathesis | b2sdk-python
 #
 # They are Debian's packages; of prometheus only the program is taken, for installing it would start a
-# server. schemathesis is a Python package, in an environment of its own.
+# server. schemathesis is a Python package, in an environment of its own; b2sdk-python is the Python of the
+# environment that has Backblaze's library.
 set -euo pipefail
 
 name=${1:?which program}
@@ -44,6 +45,13 @@ if [ "$name" = schemathesis ]; then
     python3 -m venv "$cache/schemathesis-env" >&2
     "$cache/schemathesis-env/bin/pip" install --quiet 'schemathesis==4.*' >&2
     ln -s "$cache/schemathesis-env/bin/schemathesis" "$cache/$name"
+elif [ "$name" = b2sdk-python ]; then
+    say "making an environment for b2sdk"
+    python3 -m venv "$cache/b2sdk-env" >&2
+    "$cache/b2sdk-env/bin/pip" install --quiet 'b2sdk==2.*' >&2
+    # No link: Python finds its environment by the path it is called with.
+    printf '#!/bin/sh\nexec "%s" "$@"\n' "$cache/b2sdk-env/bin/python" >"$work/$name"
+    install "$work/$name" "$cache/$name"
 elif [ "$name" = prometheus ] || [ "$name" = promtool ]; then
     say "taking $name out of the package prometheus"
     apt-get update -qq >&2

@@ -8,10 +8,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 part=${1:-}
-scripts/packages.sh openssl
+scripts/packages.sh openssl chromium
 scripts/node-packages.sh tests/services
 B2SDK_PYTHON=$(scripts/tool.sh b2sdk-python)
-export B2SDK_PYTHON
+CHROMIUM=$(command -v chromium)
+export B2SDK_PYTHON CHROMIUM
 
 tests=()
 for file in tests/services/*.test.mjs; do
@@ -20,4 +21,5 @@ done
 [ ${#tests[@]} -gt 0 ] || { echo "services-check: no tests with $part in their name" >&2; exit 1; }
 # Proxies are for the world outside, and nothing here leaves this machine.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+export NODE_OPTIONS="--import=$PWD/tests/services/loopback.mjs"
 exec node --test --test-reporter=spec "${tests[@]}"

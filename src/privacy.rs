@@ -1,5 +1,28 @@
 //! What the public may read of names, hashes and error texts (`web.md` §3.1, §3.3).
 
+use std::fmt;
+
+/// What no log line, page or error may show, `{:?}` of what holds it included.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// For the one who asked for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
 /// Characters kept at each end of a worker name or wallet.
 const NAME_ENDS: usize = 8;
 /// Characters kept of a hash: its low end, where hashes of blocks differ.

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::unix_now;
 use crate::join;
+use crate::privacy::Secret;
 use crate::store::{BackupMark, Reader, StoreHandle};
 use schedule::Schedule;
 
@@ -35,6 +36,19 @@ pub struct BackupSettings {
     pub interval: Duration,
     /// A copy each time, also when nothing has changed.
     pub force_every_interval: bool,
+    /// None when nothing is uploaded.
+    pub b2: Option<B2Settings>,
+}
+
+/// The other part: where copies are uploaded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct B2Settings {
+    pub api_url: String,
+    pub bucket: String,
+    /// What the copy is called there.
+    pub object: String,
+    pub key_id: Secret,
+    pub key: Secret,
 }
 
 /// What the service is given.

@@ -51,6 +51,7 @@ impl Pool {
             path: Some(path.to_owned()),
             interval: Duration::from_secs(3600),
             force_every_interval: force,
+            b2: None,
         };
         let plan = BackupPlan { state: self.folder.path().join("state"), settings, on_boot };
         Backups::spawn(plan, self.reader.clone(), self.store.clone()).unwrap()

@@ -6,9 +6,10 @@ use std::io::ErrorKind;
 use super::change::Edits;
 use super::keys::{
     ANY, Apply, Auth, BackblazeBackup, Bans, Branding, CoinbaseTuning, Difficulty, Discord, Entry,
-    File, HashrateTuning, Key, Logging, Mining, Node, Origin, PeerCleaning, PolicyHashrate,
-    PolicyStratum, RateLimits, Secrets, Section, Server, Setting, Shards, ShareChecks, Shown,
-    Status, Stratum, StratumTuning, Timeouts, Value, Version,
+    File, HashrateTuning, Key, Logging, Mining, Node, Ntfy, Origin, Outgoing, PeerCleaning,
+    PolicyHashrate, PolicyStratum, Price, RateLimits, Secrets, Section, Server, Setting, Shards,
+    ShareChecks, Shown, Status, Stratum, StratumTuning, Telegram, Timeouts, Value, Version,
+    Webhook,
 };
 use super::problem::{ProblemKind, Problems};
 use super::reader::{self, Reader, Source};
@@ -27,6 +28,11 @@ pub struct Files {
     pub backups: BackblazeBackup,
     pub discord: Discord,
     pub status: Status,
+    pub price: Price,
+    pub webhook: Webhook,
+    pub ntfy: Ntfy,
+    pub telegram: Telegram,
+    pub outgoing: Outgoing,
     pub answers: PolicyStratum,
     pub shares: ShareChecks,
     pub share_time: PolicyHashrate,
@@ -106,6 +112,11 @@ impl Files {
             backups: services.section(problems),
             discord: services.section(problems),
             status: services.section(problems),
+            price: services.section(problems),
+            webhook: services.section(problems),
+            ntfy: services.section(problems),
+            telegram: services.section(problems),
+            outgoing: services.section(problems),
             answers: policy.section(problems),
             shares: policy.section(problems),
             share_time: policy.section(problems),
@@ -179,6 +190,11 @@ impl Files {
         edits.change(&mut self.backups);
         edits.change(&mut self.discord);
         edits.change(&mut self.status);
+        edits.change(&mut self.price);
+        edits.change(&mut self.webhook);
+        edits.change(&mut self.ntfy);
+        edits.change(&mut self.telegram);
+        edits.change(&mut self.outgoing);
         edits.change(&mut self.answers);
         edits.change(&mut self.shares);
         edits.change(&mut self.share_time);
@@ -209,6 +225,11 @@ impl Files {
             self.backups.entries(),
             self.discord.entries(),
             self.status.entries(),
+            self.price.entries(),
+            self.webhook.entries(),
+            self.ntfy.entries(),
+            self.telegram.entries(),
+            self.outgoing.entries(),
             self.answers.entries(),
             self.shares.entries(),
             self.share_time.entries(),

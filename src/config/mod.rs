@@ -38,11 +38,15 @@ use gopool_shards::work::address::Network;
 use gopool_shards::work::job::JobInputs;
 
 use crate::backup::BackupSettings;
+use crate::clerk::ClerkSettings;
 use crate::cli::Flags;
 use crate::log::Levels;
 use crate::node::cookie::{Auth, CookieFile};
 use crate::node::peers::PeerCleaning;
 use crate::node::zmq::Endpoint;
+use crate::notices::NoticesSettings;
+use crate::outgoing::OutgoingSettings;
+use crate::price::PriceSettings;
 use crate::shown::Shown;
 use crate::status::{PublicUrl, TrustedProxies};
 use crate::store::EndedBans;
@@ -71,6 +75,11 @@ pub struct Config {
     pub shown: Arc<Shown>,
     /// The currency that bitcoin's price is shown in, as written.
     pub fiat_currency: String,
+    pub outgoing: OutgoingSettings,
+    /// None when nobody wants it; so for the next one.
+    pub price: Option<PriceSettings>,
+    pub clerk: Option<ClerkSettings>,
+    pub notices: NoticesSettings,
     pub rpc_url: String,
     pub rpc_auth: RpcAuth,
     pub zmq: Vec<Endpoint>,

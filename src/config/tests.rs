@@ -104,6 +104,12 @@ const GALLERY: &[(&str, &str, &str)] = &[
     ("services.toml", "[backblaze_backup]\ninterval_seconds = 0", "services.toml:2: backblaze_backup.interval_seconds is 0, allowed is above 0; the default 43200 is used"),
     ("services.toml", "[backblaze_backup]\ninterval_seconds = 5.0", "services.toml:2: backblaze_backup.interval_seconds is 5.0, allowed is a whole number"),
     ("services.toml", "[backblaze_backup]\nenabled = 1", "services.toml:2: backblaze_backup.enabled is 1, allowed is true or false"),
+    ("services.toml", "[backblaze_backup]\nenabled = true\nbucket = \"b\"", "backblaze_account_id and backblaze_application_key are empty: copies are made on this machine and not uploaded"),
+    ("services.toml", "[price]\nenabled = true\nurl = \"price.example\"", "services.toml:3: price.url is \"price.example\", allowed is a URL of https, or of http on this machine; the service is left out"),
+    ("services.toml", "[ntfy]\nurl = \"ftp://ntfy.example/x\"", "services.toml:2: ntfy.url is \"ftp://ntfy.example/x\", allowed is a URL of https or http; the service is left out"),
+    ("services.toml", "[outgoing]\nproxy = \"proxy.example:3128\"", "services.toml:2: outgoing.proxy is \"proxy.example:3128\", allowed is a URL of http or socks5, such as http://proxy.example:3128; services are reached without it"),
+    ("services.toml", "[telegram]\nchat_id = \"@x\"", "telegram_token is empty: there are no notices on Telegram"),
+    ("secrets.toml", "discord_token = \"x\"", "discord.discord_server_id and discord.discord_notify_channel_id are empty: there are no notices on Discord"),
     // policy.toml
     ("policy.toml", "[mining]\nshare_job_freshness_mode = 3", "policy.toml:2: mining.share_job_freshness_mode is 3, allowed is 0 to 2; the default 1 is used"),
     ("policy.toml", "[hashrate]\nshare_ntime_max_forward_seconds = -1", "policy.toml:2: hashrate.share_ntime_max_forward_seconds is -1, allowed is above 0; the default 7000 is used"),
@@ -152,6 +158,42 @@ fn every_mistake_is_one_line_that_says_what_was_found_and_what_is_allowed() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn services_are_there_when_all_that_they_need_is() {
+    let config = load(&[("config.toml", PAYOUT)], &[]);
+    assert!(config.price.is_none() && config.clerk.is_none() && config.backup.b2.is_none());
+    let none = NoticesSettings { words: config.notices.words.clone(), ..Default::default() };
+    assert_eq!(config.notices, none, "nothing goes anywhere until somebody says so");
+    let (threshold, tag) = (config.notices.words.threshold.as_secs(), &*config.notices.words.tag);
+    assert_eq!((threshold, tag), (300, "goPool"));
+    let services = "\
+        [auth]\nclerk_frontend_api_url = \"https://clerk.example/\"\nclerk_callback_path = \"back\"\n\
+        [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\n\
+        [discord]\ndiscord_server_id = \"1\"\ndiscord_notify_channel_id = \" 2 \"\n\
+        [price]\nenabled = true\n[webhook]\nurl = \"http://10.0.0.7:8123/hook\"\n\
+        [ntfy]\nurl = \"https://ntfy.sh/topic\"\n[telegram]\nchat_id = \"-7\"\n\
+        [outgoing]\nproxy = \"socks5://127.0.0.1:9050\"\n";
+    let secrets = "clerk_secret_key = \"sk\"\nclerk_publishable_key = \"pk\"\n\
+        backblaze_account_id = \"id\"\nbackblaze_application_key = \"hunter2\"\n\
+        discord_token = \"hunter2\"\ntelegram_token = \"7:hunter2\"\nwebhook_secret = \"hunter2\"\n";
+    let files = [("services.toml", services), ("secrets.toml", secrets)];
+    let payout = [("config.toml", PAYOUT)];
+    let config = load(&[&payout[..], &files].concat(), &[]);
+    let clerk = config.clerk.unwrap();
+    assert_eq!(
+        (&*clerk.callback_path, &*clerk.frontend_api_url, clerk.audience),
+        ("/back", "https://clerk.example", None)
+    );
+    let b2 = config.backup.b2.unwrap();
+    assert_eq!((&*b2.bucket, &*b2.object), ("b", "gopool/workers.db"));
+    let NoticesSettings { discord, webhook, ntfy, telegram, .. } = config.notices;
+    assert_eq!(discord.as_ref().unwrap().channel_id, "2");
+    assert_eq!(webhook.as_ref().unwrap().url, "http://10.0.0.7:8123/hook");
+    assert_eq!(config.outgoing.proxy.as_deref(), Some("socks5://127.0.0.1:9050"));
+    let told = format!("{b2:?} {discord:?} {webhook:?} {ntfy:?} {telegram:?}");
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[test]

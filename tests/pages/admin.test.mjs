@@ -5,29 +5,13 @@ import { describe, test } from "node:test";
 
 import { watch } from "./browser.mjs";
 import { LIMIT, SCENES, browserForFile, nothing } from "./given.mjs";
+import { send, signIn } from "./operator.mjs";
 import { ADMIN } from "./scene.mjs";
 
 const withPage = browserForFile();
 const url = SCENES.busy;
 /** What a refused form answers with is a page all the same. */
 const unexpected = (complaints) => complaints.filter((text) => !/status of 4\d\d/.test(text));
-
-async function signIn(page) {
-  await page.goto(`${url}/admin`);
-  await page.getByLabel("Username").fill(ADMIN.username);
-  await page.getByLabel("Password").fill(ADMIN.password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL(/logged_in/);
-}
-
-/** Fills a form in and sends it. */
-async function send(page, action, fields, password = ADMIN.password) {
-  const form = page.locator(`form[action="${action}"]`);
-  for (const [name, value] of Object.entries(fields)) await form.locator(`[name="${name}"]:not([type="hidden"])`).fill(value);
-  await form.locator("[name='password']").fill(password);
-  await form.locator(".actions button").first().click();
-  await page.waitForLoadState();
-}
 
 for (const javaScriptEnabled of [true, false]) {
   const how = javaScriptEnabled ? "with" : "without";
@@ -45,14 +29,14 @@ for (const javaScriptEnabled of [true, false]) {
       }
       assert.deepEqual(statuses.slice(0, 5), Array(5).fill(401));
       assert.equal(statuses.at(-1), 429);
-      await withPage({ javaScriptEnabled }, (other) => signIn(other));
+      await withPage({ javaScriptEnabled }, (other) => signIn(other, url));
     }));
 
     test("settings are changed, refused and looked at", LIMIT, () => withPage({ javaScriptEnabled }, async (page) => {
       const complaints = watch(page, url);
-      await signIn(page);
+      await signIn(page, url);
       const tagline = `Changed ${how} scripts`;
-      await send(page, "/admin/apply", { status_tagline: tagline }, "a wrong one");
+      await send(page, "/admin/apply", { status_tagline: tagline }, { password: "a wrong one" });
       assert.match(await page.getByRole("alert").first().textContent(), /password/i);
       await page.goto(`${url}/admin`);
       await send(page, "/admin/apply", { status_tagline: tagline, fiat_currency: "no currency" });
@@ -71,7 +55,7 @@ for (const javaScriptEnabled of [true, false]) {
 
     test("what needs a word is not done without it", LIMIT, () => withPage({ javaScriptEnabled }, async (page) => {
       const complaints = watch(page, url);
-      await signIn(page);
+      await signIn(page, url);
       await send(page, "/admin/reboot", { confirm: "reboot" });
       assert.match(await page.getByRole("alert").first().textContent(), /REBOOT/);
       await page.goto(`${url}/admin`);
@@ -85,7 +69,7 @@ for (const javaScriptEnabled of [true, false]) {
     }));
 
     test("a session that has ended in another tab asks for signing in", LIMIT, () => withPage({ javaScriptEnabled }, async (page, context) => {
-      await signIn(page);
+      await signIn(page, url);
       const other = await context.newPage();
       await other.goto(`${url}/admin/miners`);
       await other.getByRole("button", { name: /Sign out/ }).click();
@@ -93,10 +77,10 @@ for (const javaScriptEnabled of [true, false]) {
       await send(page, "/admin/apply", { status_tagline: "from a tab that knows nothing of it" });
       assert.equal(await page.getByLabel("Username").count(), 1);
       // And a form of the session before says so, although somebody is signed in.
-      await signIn(page);
+      await signIn(page, url);
       await other.goto(`${url}/admin/miners`);
       await other.getByRole("button", { name: /Sign out/ }).click();
-      await signIn(other);
+      await signIn(other, url);
       await send(page, "/admin/apply", { status_tagline: "of the session before" });
       assert.match(await page.getByRole("alert").textContent(), /another session/);
       assert.doesNotMatch(await page.locator(".brand").textContent(), /session before/);
@@ -104,7 +88,7 @@ for (const javaScriptEnabled of [true, false]) {
 
     test("logs are read and followed", LIMIT, () => withPage({ javaScriptEnabled }, async (page) => {
       const complaints = watch(page, url);
-      await signIn(page);
+      await signIn(page, url);
       await page.getByRole("link", { name: "Logs" }).click();
       const log = page.locator("pre.log");
       assert.match(await log.textContent(), /\[INFO\]/);
@@ -116,7 +100,7 @@ for (const javaScriptEnabled of [true, false]) {
       if (javaScriptEnabled) {
         // Somebody else signs in: the line comes by itself.
         const count = lines.length;
-        await withPage({}, (other) => signIn(other));
+        await withPage({}, (other) => signIn(other, url));
         await page.waitForFunction((before) => document.querySelector("pre.log").textContent.split("\n").filter(Boolean).length > before, count);
       }
       await page.goto(`${url}/admin/logs?source=errors`);
@@ -126,7 +110,7 @@ for (const javaScriptEnabled of [true, false]) {
 
     test("miners are found, and none is disconnected without being ticked", LIMIT, () => withPage({ javaScriptEnabled }, async (page) => {
       const complaints = watch(page, url);
-      await signIn(page);
+      await signIn(page, url);
       await page.goto(`${url}/admin/miners?q=nobody-of-this-name`);
       assert.match(await page.locator("main").innerText(), /No miner is like that/);
       await page.goto(`${url}/admin/miners`);

@@ -15,12 +15,14 @@ const MINER = process.env.GOPOOL_MINER;
 const BITCOIND = process.env.BITCOIND;
 
 // Addresses of published test vectors: nobody's savings, and valid on any signet.
-const POOL_ADDRESS = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+const POOL_ADDRESS = { signet: "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", mainnet: "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4" };
 export const MINER_ADDRESS = "tb1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vq47zagq";
 export const OTHER_ADDRESS = "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7";
 /** A ban is one of all workers of a wallet. */
 export const BANNED_ADDRESS = "tb1pqqqqp399et2xygdj5xreqhjjvcmzhxw4aywxecjdzew6hylgvsesf3hn0c";
 export const ADMIN = { username: "admin", password: "correct horse battery staple" };
+/** Of the main network's block 1. */
+const FIRST_HEADER = "010000006fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e61bc6649ffff001d01e36299";
 /** Invalid submissions until a ban: few, so that it is there before the first page is looked at. */
 const BAN_AFTER = 3;
 /** A debug build on a machine that does other things too. */
@@ -101,9 +103,11 @@ class Client {
     client.waiting = new Map();
     client.rest = "";
     client.socket.on("error", () => {});
+    client.ended = new Promise((resolve) => client.socket.once("close", () => resolve("ended")));
     client.socket.on("data", (text) => client.#read(text));
     await client.ask("mining.subscribe", [agent]);
-    await client.ask("mining.authorize", [user, "x"]);
+    const { result, error } = await client.ask("mining.authorize", [user, "x"]);
+    if (result !== true) throw new Error(`${user} may not mine: ${JSON.stringify(error)}`);
     client.user = user;
     await until(`work for ${user}`, () => client.job);
     return client;
@@ -143,6 +147,7 @@ export const endAll = async () => { for (const scene of running) await scene.end
 export class Scene {
   programs = [];
   clients = [];
+  network = "signet";
   folder = mkdtempSync(join(tmpdir(), "gopool-pages-"));
 
   constructor(name) {
@@ -157,32 +162,35 @@ export class Scene {
     return program;
   }
 
-  /** A signet anyone may mine: its challenge 51 is OP_TRUE. About five million hashes are a block. */
-  async startNode() {
+  /** A signet anyone may mine: its challenge 51 is OP_TRUE. About five million hashes are a block. A node of the
+   *  main network knows nobody, so it never has more than it is given. */
+  async startNode({ network = "signet" } = {}) {
     const [rpc, hashes, blocks] = [await freePort(), await freePort(), await freePort()];
     const folder = join(this.folder, "node");
     mkdirSync(folder);
+    this.network = network;
     this.ports = { rpc, hashes, blocks };
     this.cookie = join(folder, "cookie");
     this.node = this.#launch(BITCOIND, [
-      "-signet", "-signetchallenge=51", `-datadir=${folder}`, "-listen=0", "-connect=0", "-networkactive=0",
-      "-maxtipage=3153600000", `-rpcport=${rpc}`, `-rpccookiefile=${this.cookie}`, "-printtoconsole=0",
+      ...(network === "signet" ? ["-signet", "-signetchallenge=51", "-maxtipage=3153600000"] : []),
+      `-datadir=${folder}`, "-listen=0", "-connect=0", "-networkactive=0", `-rpcport=${rpc}`, `-rpccookiefile=${this.cookie}`, "-printtoconsole=0",
       `-zmqpubhashblock=tcp://127.0.0.1:${hashes}`, `-zmqpubrawblock=tcp://127.0.0.1:${blocks}`,
     ]);
-    await this.node.until("an answer over RPC", () => this.#rpc("getblockcount").then(() => true));
+    await this.node.until("an answer over RPC", () => this.rpc("getblockcount").then(() => true));
   }
 
-  async #rpc(method) {
+  async rpc(method, params = []) {
     const response = await fetch(`http://127.0.0.1:${this.ports.rpc}/`, {
       method: "POST",
       headers: { Authorization: `Basic ${Buffer.from(readFileSync(this.cookie, "utf8")).toString("base64")}` },
-      body: JSON.stringify({ method, params: [] }),
+      body: JSON.stringify({ method, params }),
     });
     return (await response.json()).result;
   }
 
-  /** `isShared`: visitors share one list of saved workers, and an operator may sign in. */
-  async startPool({ hasHistory = false, isShared = false } = {}) {
+  /** `isShared`: visitors share one list of saved workers, and an operator may sign in. `edit` changes what is in
+   *  the folder of configuration before the pool reads it. */
+  async startPool({ hasHistory = false, isShared = false, hasWork = Boolean(this.node), edit = () => {}, flags = [] } = {}) {
     const folder = join(this.folder, "pool");
     mkdirSync(join(folder, "config"), { recursive: true });
     mkdirSync(join(folder, "state"));
@@ -201,7 +209,7 @@ stratum_tls_listen = ""
 [node]
 rpc_url = "http://127.0.0.1:${rpc ?? 9}"
 rpc_cookie_path = "${this.cookie ?? "/nonexistent"}"
-payout_address = "${POOL_ADDRESS}"
+payout_address = "${POOL_ADDRESS[this.network]}"
 zmq_hashblock_addr = "${hashes ? `tcp://127.0.0.1:${hashes}` : ""}"
 zmq_rawblock_addr = "${blocks ? `tcp://127.0.0.1:${blocks}` : ""}"
 [mining]
@@ -226,12 +234,13 @@ ban_invalid_submissions_after = ${BAN_AFTER}
     if (hasHistory) {
       writeFileSync(join(folder, "state/saved_worker_periods_history.journal"), dayOfHistory(Date.now()));
     }
-    const flags = ["-data-dir", folder, "-network", "signet", "-shards", "1", "-stdout"];
-    this.pool = this.#launch(GOPOOL, isShared ? [...flags, "-saved-workers-local-noauth"] : flags);
+    edit(join(folder, "config"));
+    const all = ["-data-dir", folder, "-network", this.network, "-shards", "1", "-stdout", ...flags];
+    this.pool = this.#launch(GOPOOL, isShared ? [...all, "-saved-workers-local-noauth"] : all);
     const address = (component) => () => this.pool.text().match(new RegExp(`listening component=${component} .*addr=([0-9.:]+)`))?.[1];
     this.url = `http://${await this.pool.until("pages", address("http"))}`;
     await this.pool.until("an answer", () => fetch(`${this.url}/healthz`).then((response) => response.ok));
-    if (this.node) {
+    if (hasWork) {
       this.stratum = Number((await this.pool.until("a port for miners", address("stratum"))).split(":").pop());
     }
   }
@@ -266,60 +275,68 @@ ban_invalid_submissions_after = ${BAN_AFTER}
   }
 }
 
+async function made(name, make) {
+  const scene = new Scene(name);
+  try {
+    await make(scene);
+    return scene;
+  } catch (error) {
+    await scene.end();
+    throw error;
+  }
+}
+
 /** A pool that has been at work: blocks, several workers, a refused share, a ban, a day of history. Three workers
  *  are saved, one of which is away. */
-export async function busy() {
-  const scene = new Scene("busy");
-  try {
-    await scene.startNode();
-    await scene.startPool({ hasHistory: true, isShared: true });
-    const eager = scene.startMiner(`${MINER_ADDRESS}.garage`);
-    await scene.connect("bitaxe/BM1370/v2.9.0", `${OTHER_ADDRESS}.desk`);
-    await scene.connect("NerdMinerV2/1.8.3", `${MINER_ADDRESS}.shelf`);
-    const careless = await scene.connect("cgminer/4.12.1", `${OTHER_ADDRESS}.careless`);
-    await careless.submitNonsense();
-    const hopeless = await scene.connect("cpuminer/2.5.1", `${BANNED_ADDRESS}.hopeless`);
-    for (let count = 0; count < BAN_AFTER; count += 1) await hopeless.submitNonsense();
-    scene.startMiner(`${OTHER_ADDRESS}.attic`, 100_000);
-    await until("three blocks and a ban", async () => {
-      const { blocks_accepted: found } = await scene.json("/api/pool-page");
-      const { banned_workers: banned } = await scene.json("/api/overview");
-      return found >= 3 && banned?.length > 0;
-    }, 2 * START_MS_MAX);
-    for (const worker of [`${MINER_ADDRESS}.garage`, `${OTHER_ADDRESS}.attic`, `${OTHER_ADDRESS}.cellar`]) {
-      await scene.post("/worker/save", { worker });
-    }
-    // What is left is slow enough for a browser beside it, and finds a block every ten seconds or so.
-    await eager.end();
-    scene.startMiner(`${MINER_ADDRESS}.garage`, 400_000);
-    return scene;
-  } catch (error) {
-    await scene.end();
-    throw error;
+export const busy = () => made("busy", async (scene) => {
+  await scene.startNode();
+  await scene.startPool({ hasHistory: true, isShared: true });
+  const eager = scene.startMiner(`${MINER_ADDRESS}.garage`);
+  await scene.connect("bitaxe/BM1370/v2.9.0", `${OTHER_ADDRESS}.desk`);
+  await scene.connect("NerdMinerV2/1.8.3", `${MINER_ADDRESS}.shelf`);
+  const careless = await scene.connect("cgminer/4.12.1", `${OTHER_ADDRESS}.careless`);
+  await careless.submitNonsense();
+  const hopeless = await scene.connect("cpuminer/2.5.1", `${BANNED_ADDRESS}.hopeless`);
+  for (let count = 0; count < BAN_AFTER; count += 1) await hopeless.submitNonsense();
+  scene.startMiner(`${OTHER_ADDRESS}.attic`, 100_000);
+  await until("three blocks and a ban", async () => {
+    const { blocks_accepted: found } = await scene.json("/api/pool-page");
+    const { banned_workers: banned } = await scene.json("/api/overview");
+    return found >= 3 && banned?.length > 0;
+  }, 2 * START_MS_MAX);
+  for (const worker of [`${MINER_ADDRESS}.garage`, `${OTHER_ADDRESS}.attic`, `${OTHER_ADDRESS}.cellar`]) {
+    await scene.post("/worker/save", { worker });
   }
-}
+  // What is left is slow enough for a browser beside it, and finds a block every ten seconds or so.
+  await eager.end();
+  scene.startMiner(`${MINER_ADDRESS}.garage`, 400_000);
+});
 
 /** A pool to which no miner has come yet. */
-export async function empty() {
-  const scene = new Scene("empty");
-  try {
-    await scene.startNode();
-    await scene.startPool();
-    return scene;
-  } catch (error) {
-    await scene.end();
-    throw error;
-  }
-}
+export const empty = () => made("empty", async (scene) => {
+  await scene.startNode();
+  await scene.startPool();
+});
 
-/** A pool whose node does not answer. */
-export async function nodeless() {
-  const scene = new Scene("nodeless");
-  try {
-    await scene.startPool();
-    return scene;
-  } catch (error) {
-    await scene.end();
-    throw error;
-  }
-}
+/** A pool whose node does not answer, until somebody lets it go on. */
+export const nodeless = () => made("nodeless", async (scene) => {
+  await scene.startNode();
+  scene.node.signal("SIGSTOP");
+  await scene.startPool({ hasWork: false });
+});
+
+/** A pool whose node is new to the main network: it has heard of the first block, and has none. */
+export const syncing = () => made("syncing", async (scene) => {
+  await scene.startNode({ network: "mainnet" });
+  await scene.rpc("submitheader", [FIRST_HEADER]);
+  await scene.startPool({ hasWork: false });
+});
+
+/** An operator's, for tests that change it. */
+export const operators = (options) => made("operators", async (scene) => {
+  await scene.startNode();
+  await scene.startPool({ isShared: true, ...options });
+});
+
+/** The same without a node, which is enough for what needs no miner. */
+export const operatorsAlone = () => made("operators-alone", (scene) => scene.startPool({ isShared: true }));

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch, open } from "./browser.mjs";
+import { signIn } from "./operator.mjs";
 import { PLACES, SCHEMES, WIDTHS } from "./places.mjs";
-import { ADMIN, busy, empty, endAll, nodeless } from "./scene.mjs";
+import { busy, empty, endAll, nodeless } from "./scene.mjs";
 
 /** Hashrates are told once there have been some shares. */
 const WARM_UP_MS = 45_000;
@@ -27,14 +28,6 @@ const end = async () => {
   await endAll();
 };
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => end().finally(() => process.exit(130)));
-
-async function signIn(page, url) {
-  await open(page, `${url}/admin`);
-  await page.getByLabel("Username").fill(ADMIN.username);
-  await page.getByLabel("Password").fill(ADMIN.password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL(/notice=logged_in/);
-}
 
 async function takeAll(scene, width, colorScheme) {
   const isPhone = width < PHONE_WIDTH_MAX;

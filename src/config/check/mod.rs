@@ -2,6 +2,7 @@
 
 mod listen;
 mod node;
+mod services;
 mod settings;
 mod shown;
 mod work;
@@ -60,6 +61,10 @@ pub fn check(
         proxy_protocol: files.server.proxy_protocol.value,
         shown: Arc::new(shown),
         fiat_currency: fiat_currency(files),
+        outgoing: services::outgoing(files, problems),
+        price: services::price(files, problems),
+        clerk: services::clerk(files, problems),
+        notices: services::notices(files, &work.job_inputs.brand_tag, problems),
         rpc_url: rpc_url?,
         rpc_auth: rpc_auth?,
         zmq: zmq?,
@@ -70,7 +75,7 @@ pub fn check(
             true => EndedBans::Delete,
             false => EndedBans::Keep,
         },
-        backup: backup(files, &flags.data_dir()),
+        backup: backup(files, &flags.data_dir(), problems),
         history_flush_interval: Duration::from_secs(
             files.hashrate.saved_worker_history_flush_interval_seconds.value.max(0).cast_unsigned(),
         ),
@@ -102,7 +107,7 @@ fn fiat_currency(files: &Files) -> String {
 }
 
 /// Where copies of the database go, if anywhere (`state-and-services.md` §12.1, §12.2).
-fn backup(files: &Files, data_dir: &Path) -> BackupSettings {
+fn backup(files: &Files, data_dir: &Path, problems: &mut Problems) -> BackupSettings {
     let raw = &files.backups;
     let snapshot = raw.snapshot_path.value.trim();
     let is_wanted = raw.enabled.value || raw.keep_local_copy.value || !snapshot.is_empty();
@@ -115,6 +120,7 @@ fn backup(files: &Files, data_dir: &Path) -> BackupSettings {
         path: is_wanted.then_some(path),
         interval: Duration::from_secs(raw.interval_seconds.value.max(1).cast_unsigned()),
         force_every_interval: raw.force_every_interval.value,
+        b2: services::b2(files, problems),
     }
 }
 
@@ -148,11 +154,6 @@ fn warnings(files: &Files, flags: &Flags) -> Vec<String> {
         "bans.clean_expired_on_startup is false: bans that have ended are kept",
     );
     warn(
-        files.backups.enabled.value,
-        "backblaze_backup.enabled is true: copies are made on this machine, this version does not \
-         upload them",
-    );
-    warn(
         files.logging.net_debug.value && !files.logging.debug.value,
         "logging.net_debug does nothing while logging.debug is false",
     );
@@ -172,6 +173,7 @@ fn warnings(files: &Files, flags: &Flags) -> Vec<String> {
         max > 0.0 && min > max,
         "difficulty.min_difficulty is above max_difficulty: every miner gets the highest",
     );
+    warnings.extend(services::warnings(files));
     warnings
 }
 

@@ -15,7 +15,9 @@ use std::ops::Bound;
 pub use admin::Admin;
 pub use config::{Branding, Logging, Mining, Node, Server, Stratum};
 pub use policy::{Bans, PolicyHashrate, PolicyStratum, ShareChecks, Timeouts, Version};
-pub use services::{Auth, BackblazeBackup, Discord, Secrets, Status};
+pub use services::{
+    Auth, BackblazeBackup, Discord, Ntfy, Outgoing, Price, Secrets, Status, Telegram, Webhook,
+};
 pub use tuning::{
     CoinbaseTuning, Difficulty, HashrateTuning, PeerCleaning, RateLimits, Shards, StratumTuning,
 };
@@ -336,6 +338,11 @@ const TABLES: &[&[Key]] = &[
     BackblazeBackup::KEYS,
     Discord::KEYS,
     Status::KEYS,
+    Price::KEYS,
+    Webhook::KEYS,
+    Ntfy::KEYS,
+    Telegram::KEYS,
+    Outgoing::KEYS,
     PolicyStratum::KEYS,
     ShareChecks::KEYS,
     PolicyHashrate::KEYS,

@@ -12,6 +12,9 @@ section! {
         clerk_publishable_key: Text(""), ANY, Restart, secret, "Clerk's front-end key";
         backblaze_account_id: Text(""), ANY, Restart, secret, "B2 key ID";
         backblaze_application_key: Text(""), ANY, Restart, secret, "B2 application key";
+        webhook_secret: Text(""), ANY, Restart, secret, "notices to webhook.url are signed with it";
+        ntfy_token: Text(""), ANY, Restart, secret, "access token of ntfy.url; \"\" sends none";
+        telegram_token: Text(""), ANY, Restart, secret, "the Telegram bot's token";
     }
 }
 
@@ -25,6 +28,7 @@ section! {
         clerk_frontend_api_url: Text(""), ANY, Restart, "required for Clerk, with its two keys in secrets.toml";
         clerk_session_cookie_name: Text("__session"), ANY, Restart, "the session's cookie";
         clerk_session_audience: Text(""), ANY, Restart, "audience that tokens must have; \"\" asks for none";
+        clerk_api_url: Text("https://api.clerk.com"), ANY, Restart, "Clerk's back end";
     }
 }
 
@@ -38,6 +42,7 @@ section! {
         keep_local_copy: Bool(true), ANY, Restart, "keep one on this machine, without B2 too";
         force_every_interval: Bool(false), ANY, Restart, "make one even when nothing has changed";
         snapshot_path: Text(""), ANY, Restart, "where the local one is; \"\" is state/workers.db.bak in the data folder";
+        api_url: Text("https://api.backblazeb2.com"), ANY, Restart, "where B2 is asked";
     }
 }
 
@@ -49,6 +54,44 @@ section! {
         discord_notify_channel_id: Text(""), ANY, Restart, "the channel for notices";
         worker_notify_threshold_seconds: Integer(300), above(0.0).or_default(), Live,
             "how long a worker must be away, or back, before anybody is told";
+        api_url: Text("https://discord.com/api/v10"), ANY, Restart, "where Discord is asked";
+    }
+}
+
+section! {
+    /// Bitcoin's price.
+    pub struct Price in Services "price" {
+        enabled: Bool(false), ANY, Restart, "show amounts in branding.fiat_currency too; the price is asked for every half hour";
+        url: Text("https://api.coingecko.com/api/v3/simple/price"), ANY, Restart, "where it is asked for, in CoinGecko's words";
+    }
+}
+
+section! {
+    /// Notices to a program of one's own.
+    pub struct Webhook in Services "webhook" {
+        url: Text(""), ANY, Restart, "notices are sent there as JSON; \"\" sends none";
+    }
+}
+
+section! {
+    /// Notices to phones.
+    pub struct Ntfy in Services "ntfy" {
+        url: Text(""), ANY, Restart, "the topic, as https://ntfy.sh/my-topic; \"\" sends none";
+    }
+}
+
+section! {
+    /// Notices to a Telegram chat, with telegram_token of secrets.toml.
+    pub struct Telegram in Services "telegram" {
+        chat_id: Text(""), ANY, Restart, "the chat, as a number or @channel; \"\" sends none";
+        api_url: Text("https://api.telegram.org"), ANY, Restart, "where Telegram is asked";
+    }
+}
+
+section! {
+    /// How the services above are reached. bitcoind is not meant.
+    pub struct Outgoing in Services "outgoing" {
+        proxy: Text(""), ANY, Restart, "http:// or socks5:// of a proxy; \"\" goes straight";
     }
 }
 

@@ -65,6 +65,7 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
             path: None,
             interval: Duration::from_secs(3600),
             force_every_interval: false,
+            b2: None,
         },
     }
 }

@@ -1,0 +1,249 @@
+//! Servers elsewhere: where each is, and whether all is there that it needs. A pool runs without any
+//! of them, so nothing here is an error: what cannot be used is said, and left out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ureq::Proxy;
+use ureq::http::Uri;
+
+use crate::backup::B2Settings;
+use crate::clerk::ClerkSettings;
+use crate::config::files::Files;
+use crate::config::keys::Setting;
+use crate::config::problem::Problems;
+use crate::notices::{
+    DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, TelegramSettings, WebhookSettings,
+};
+use crate::outgoing::OutgoingSettings;
+use crate::price::PriceSettings;
+use crate::privacy::Secret;
+
+/// Codes of currencies, as the price is asked for in them.
+const CURRENCY_LETTERS: std::ops::RangeInclusive<usize> = 3..=5;
+
+pub fn outgoing(files: &Files, problems: &mut Problems) -> OutgoingSettings {
+    let setting = &files.outgoing.proxy;
+    let text = setting.value.trim();
+    let is_known = ["http://", "socks5://"].iter().any(|scheme| text.starts_with(scheme));
+    let is_proxy = is_known && Proxy::new(text).is_ok();
+    if !text.is_empty() && !is_proxy {
+        let allowed = "a URL of http or socks5, such as http://proxy.example:3128";
+        problems.replace(setting, allowed, "services are reached without it");
+    }
+    OutgoingSettings { proxy: is_proxy.then(|| text.to_owned()) }
+}
+
+pub fn price(files: &Files, problems: &mut Problems) -> Option<PriceSettings> {
+    let raw = &files.price;
+    if !raw.enabled.value {
+        return None;
+    }
+    let currency = &files.branding.fiat_currency;
+    if !is_currency(&currency.value) {
+        problems.replace(currency, "3 to 5 letters, such as usd", "there is no price");
+    }
+    Some(PriceSettings { url: private_url(&raw.url, problems)? })
+}
+
+pub fn is_currency(code: &str) -> bool {
+    let code = code.trim();
+    CURRENCY_LETTERS.contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+pub fn clerk(files: &Files, problems: &mut Problems) -> Option<ClerkSettings> {
+    let (raw, secrets) = (&files.auth, &files.secrets);
+    let frontend_api_url = private_url(&raw.clerk_frontend_api_url, problems);
+    let secret_key = text(&secrets.clerk_secret_key)?;
+    let publishable_key = text(&secrets.clerk_publishable_key)?;
+    let path = raw.clerk_callback_path.value.trim().trim_start_matches('/');
+    Some(ClerkSettings {
+        // The token must name it exactly as it is written.
+        issuer_url: raw.clerk_issuer_url.value.trim().to_owned(),
+        jwks_url: private_url(&raw.clerk_jwks_url, problems)?,
+        signin_url: private_url(&raw.clerk_signin_url, problems)?,
+        callback_path: format!("/{path}"),
+        frontend_api_url: frontend_api_url?,
+        api_url: private_url(&raw.clerk_api_url, problems)?,
+        cookie_name: cookie_name(&raw.clerk_session_cookie_name, problems),
+        audience: text(&raw.clerk_session_audience),
+        secret_key: Secret::new(secret_key),
+        publishable_key,
+    })
+}
+
+fn cookie_name(setting: &Setting<String>, problems: &mut Problems) -> String {
+    let name = setting.value.trim();
+    // A token of RFC 9110 §5.6.2, less what nobody uses.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if !name.is_empty() && name.bytes().all(is_name) {
+        return name.to_owned();
+    }
+    problems.replace(setting, "letters, digits, _, - and .", "__session is used");
+    "__session".to_owned()
+}
+
+/// Uploads, when they are wanted and possible (`state-and-services.md` §12.1).
+pub fn b2(files: &Files, problems: &mut Problems) -> Option<B2Settings> {
+    let (raw, secrets) = (&files.backups, &files.secrets);
+    if !raw.enabled.value {
+        return None;
+    }
+    let prefix = raw.prefix.value.trim().trim_matches('/');
+    Some(B2Settings {
+        api_url: private_url(&raw.api_url, problems)?,
+        bucket: text(&raw.bucket)?,
+        object: match prefix {
+            "" => "workers.db".to_owned(),
+            prefix => format!("{prefix}/workers.db"),
+        },
+        key_id: Secret::new(text(&secrets.backblaze_account_id)?),
+        key: Secret::new(text(&secrets.backblaze_application_key)?),
+    })
+}
+
+/// Services of which something is there that is good for nothing without the rest.
+pub fn warnings(files: &Files) -> Vec<String> {
+    let (auth, secrets) = (&files.auth, &files.secrets);
+    let mut incomplete = Vec::new();
+    let mut look = |needed: &[&Setting<String>], is_wanted: bool, without: &str| {
+        let (missing, there): (Vec<&Setting<String>>, Vec<_>) =
+            needed.iter().partition(|setting| text(setting).is_none());
+        if !missing.is_empty() && (is_wanted || !there.is_empty()) {
+            let names: Vec<String> = missing.iter().map(|setting| setting.key.path()).collect();
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            incomplete.push(format!("{} {verb} empty: {without}", names.join(" and ")));
+        }
+    };
+    let clerk =
+        [&auth.clerk_frontend_api_url, &secrets.clerk_secret_key, &secrets.clerk_publishable_key];
+    look(&clerk, false, "nobody can sign in");
+    let discord = [
+        &secrets.discord_token,
+        &files.discord.discord_server_id,
+        &files.discord.discord_notify_channel_id,
+    ];
+    look(&discord, false, "there are no notices on Discord");
+    let telegram = [&files.telegram.chat_id, &secrets.telegram_token];
+    look(&telegram, false, "there are no notices on Telegram");
+    if files.backups.enabled.value {
+        let b2 = [
+            &files.backups.bucket,
+            &secrets.backblaze_account_id,
+            &secrets.backblaze_application_key,
+        ];
+        look(&b2, true, "copies are made on this machine and not uploaded");
+    }
+    incomplete
+}
+
+pub fn notices(files: &Files, message: &str, problems: &mut Problems) -> NoticesSettings {
+    let secrets = &files.secrets;
+    let domain = files.branding.status_brand_domain.value.trim().trim_end_matches('/');
+    NoticesSettings {
+        discord: discord(files, problems),
+        webhook: reachable_url(&files.webhook.url, problems).map(|url| WebhookSettings {
+            url,
+            secret: text(&secrets.webhook_secret).map(Secret::new),
+        }),
+        ntfy: reachable_url(&files.ntfy.url, problems)
+            .map(|url| NtfySettings { url, token: text(&secrets.ntfy_token).map(Secret::new) }),
+        telegram: telegram(files, problems),
+        words: NoticeWords {
+            threshold: Duration::from_secs(
+                files.discord.worker_notify_threshold_seconds.value.max(1).cast_unsigned(),
+            ),
+            tag: tag(message),
+            link: match domain {
+                "" => String::new(),
+                domain if domain.contains("://") => format!("{domain}/saved-workers"),
+                domain => format!("https://{domain}/saved-workers"),
+            },
+        },
+    }
+}
+
+/// The first part of what the coinbase says (`state-and-services.md` §13.8).
+fn tag(message: &str) -> String {
+    match message.split('/').find(|part| !part.trim().is_empty()) {
+        Some(part) => part.trim().to_owned(),
+        None => "goPool".to_owned(),
+    }
+}
+
+fn discord(files: &Files, problems: &mut Problems) -> Option<DiscordSettings> {
+    let raw = &files.discord;
+    let token = text(&files.secrets.discord_token)?;
+    Some(DiscordSettings {
+        server_id: snowflake(&raw.discord_server_id, problems)?,
+        channel_id: snowflake(&raw.discord_notify_channel_id, problems)?,
+        api_url: private_url(&raw.api_url, problems)?,
+        token: Secret::new(token),
+    })
+}
+
+/// Discord's numbers of things; they stand in URLs.
+fn snowflake(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
+    let number = text(setting)?;
+    if number.len() <= 20 && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(number);
+    }
+    problems.replace(setting, "the digits of an ID of Discord", "Discord is left out");
+    None
+}
+
+fn telegram(files: &Files, problems: &mut Problems) -> Option<TelegramSettings> {
+    let raw = &files.telegram;
+    let chat_id = text(&raw.chat_id)?;
+    let token = text(&files.secrets.telegram_token)?;
+    // It stands in URLs.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
+    if !token.bytes().all(is_token) {
+        problems.replace(&files.secrets.telegram_token, "a bot's token", "Telegram is left out");
+        return None;
+    }
+    let api_url = private_url(&raw.api_url, problems)?;
+    Some(TelegramSettings { api_url, token: Secret::new(token), chat_id })
+}
+
+/// None for a blank one.
+fn text(setting: &Setting<String>) -> Option<String> {
+    let text = setting.value.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Where passwords are sent or keys come from: nobody on the way may read or change it.
+fn private_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
+    url(setting, "a URL of https, or of http on this machine", is_private, problems)
+}
+
+/// Where notices are sent: perhaps to a machine beside this one.
+fn reachable_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
+    url(setting, "a URL of https or http", |uri| is_private(uri) || is_plain(uri), problems)
+}
+
+/// Without a `/` at its end. None, and said, when it is not like that; none for a blank one.
+fn url(
+    setting: &Setting<String>,
+    allowed: &str,
+    is_allowed: impl Fn(&Uri) -> bool,
+    problems: &mut Problems,
+) -> Option<String> {
+    let text = text(setting)?;
+    let has_host = |uri: &Uri| uri.host().is_some_and(|host| !host.is_empty());
+    if text.parse::<Uri>().is_ok_and(|uri| has_host(&uri) && is_allowed(&uri)) {
+        return Some(text.trim_end_matches('/').to_owned());
+    }
+    problems.replace(setting, allowed, "the service is left out");
+    None
+}
+
+fn is_plain(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("http")
+}
+
+fn is_private(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    uri.scheme_str() == Some("https") || is_plain(uri) && is_here
+}

@@ -1,8 +1,11 @@
 //! What happens to workers and blocks, told to people where they are: Discord, ntfy, Telegram, a
 //! program of their own (`state-and-services.md` §13).
 
+mod event;
+
 use std::time::Duration;
 
+pub use self::event::{Event, FoundBlock, WorkerName};
 use crate::privacy::Secret;
 
 /// Where notices go, if anywhere.

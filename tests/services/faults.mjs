@@ -66,7 +66,7 @@ export function replyOf(fault, refusal) {
   const usual = refusal(fault.status, fault);
   const body = fault.body ?? usual.body;
   const later = fault.retry_after === undefined ? {} : { "retry-after": String(fault.retry_after) };
-  return { status: fault.status, headers: { ...usual.headers, ...later, ...fault.headers }, body };
+  return { status: fault.status, headers: { ...later, ...usual.headers, ...fault.headers }, body };
 }
 
 /** Sends a reply whose body is bytes, as well as the fault lets it. */

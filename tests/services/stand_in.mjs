@@ -80,7 +80,8 @@ export async function run(flags, open) {
     server.requestTimeout = 0;
     server.on("clientError", (_, socket) => socket.destroy());
     server.on("tlsClientError", () => {});
-    server.on("upgrade", (request, socket, head) => upgradeOne(request, socket, head, its));
+    // Where there is TLS a WebSocket without it is none.
+    if (server === (secret ?? plain)) server.on("upgrade", (request, socket, head) => upgradeOne(request, socket, head, its));
   }
   its.listener = new Listener(plain, secret);
   const port = await its.listener.open(Number(options.port));

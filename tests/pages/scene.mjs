@@ -103,7 +103,6 @@ class Client {
     client.waiting = new Map();
     client.rest = "";
     client.socket.on("error", () => {});
-    client.ended = new Promise((resolve) => client.socket.once("close", () => resolve("ended")));
     client.socket.on("data", (text) => client.#read(text));
     await client.ask("mining.subscribe", [agent]);
     const { result, error } = await client.ask("mining.authorize", [user, "x"]);

@@ -16,6 +16,8 @@ const INTERACTIVE_MS_GOAL = 1000;
 /** How far off a time has to be to fail. */
 const PATIENCE = 5;
 const REQUESTS = 50;
+/** First visits whose middle counts. */
+const VISITS = 3;
 /** Lighthouse's mobile profile: a CPU four times slower, and its "slow 4G". */
 const PHONE = { cpu: 4, latency: 150, downloadThroughput: 1_638_400 / 8, uploadThroughput: 750 * 1024 / 8 };
 /** A task longer than this keeps a visitor waiting; the figure is that of the Long Tasks API. */
@@ -81,26 +83,41 @@ test("HTML comes at once", LIMIT, async (t) => {
   agent.destroy();
 });
 
-test("a phone can use it within a second", LIMIT, (t) => withPage({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }, async (page, context) => {
-  const session = await context.newCDPSession(page);
-  await session.send("Network.enable");
-  await session.send("Network.emulateNetworkConditions", { offline: false, ...PHONE });
-  await session.send("Emulation.setCPUThrottlingRate", { rate: PHONE.cpu });
-  await page.addInitScript(() => {
-    window.tasks = [];
-    new PerformanceObserver((list) => {
-      for (const { startTime, duration } of list.getEntries()) window.tasks.push(startTime + duration);
-    }).observe({ type: "longtask", buffered: true });
+/** What a first visit with a phone takes, each time anew: nothing of it is in a cache. */
+function firstVisit() {
+  return withPage({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }, async (page, context) => {
+    const session = await context.newCDPSession(page);
+    await session.send("Network.enable");
+    await session.send("Network.emulateNetworkConditions", { offline: false, ...PHONE });
+    await session.send("Emulation.setCPUThrottlingRate", { rate: PHONE.cpu });
+    await page.addInitScript(() => {
+      window.tasks = [];
+      new PerformanceObserver((list) => {
+        for (const { startTime, duration } of list.getEntries()) window.tasks.push(startTime + duration);
+      }).observe({ type: "longtask", buffered: true });
+    });
+    await open(page, url);
+    await sleep(SETTLE_MS);
+    const { painted, ready, tasks } = await page.evaluate(() => ({
+      painted: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
+      ready: performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd,
+      tasks: window.tasks,
+    }));
+    // Lighthouse's time to interactive: listeners are there, and no long task is in the way.
+    return { painted, ready, interactive: Math.max(ready, painted, ...tasks.filter((end) => end < ready + 5000)) };
   });
-  await open(page, url);
-  await sleep(SETTLE_MS);
-  const { painted, ready, tasks } = await page.evaluate(() => ({
-    painted: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
-    ready: performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd,
-    tasks: window.tasks,
-  }));
-  // Lighthouse's time to interactive: listeners are there, and no long task is in the way.
-  const interactive = Math.max(ready, painted, ...tasks.filter((end) => end < ready + 5000));
-  t.diagnostic(`first paint ${painted.toFixed(0)} ms, scripts have run ${ready.toFixed(0)} ms, interactive ${interactive.toFixed(0)} ms`);
-  assert.ok(interactive < PATIENCE * INTERACTIVE_MS_GOAL, `${interactive} ms`);
-}));
+}
+
+test("a phone can use it within a second", LIMIT, async (t) => {
+  const visits = [];
+  for (let count = 0; count < VISITS; count += 1) visits.push(await firstVisit());
+  // One visit among three may have met with something else that the machine was doing.
+  const [painted, ready, interactive] = ["painted", "ready", "interactive"].map((name) => {
+    const times = visits.map((visit) => visit[name]).sort((a, b) => a - b);
+    return { median: times[(VISITS - 1) / 2], all: times.map((time) => time.toFixed(0)).join(", ") };
+  });
+  for (const [name, { median, all }] of Object.entries({ "first paint": painted, "scripts have run": ready, interactive })) {
+    t.diagnostic(`${name.padEnd(16)} ${median.toFixed(0)} ms in the middle, of ${all}`);
+  }
+  assert.ok(interactive.median < PATIENCE * INTERACTIVE_MS_GOAL, `${interactive.median} ms`);
+});

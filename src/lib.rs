@@ -43,6 +43,7 @@ pub mod store;
 pub mod system;
 pub mod tls;
 
+pub mod backoff;
 pub mod clock;
 pub mod codes;
 pub mod entropy;

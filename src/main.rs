@@ -31,9 +31,11 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
+use gopool::price::Prices;
 use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
 use gopool::signals;
@@ -227,6 +229,7 @@ fn run(
     let state = config.data_dir.join("state");
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
+    let outgoing = Outgoing::new(&config.outgoing);
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
@@ -325,6 +328,7 @@ fn run(
             history,
         },
         backups: backups.figures(),
+        prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
         store,
         snapshots,
         supervisor,

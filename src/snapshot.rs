@@ -11,6 +11,7 @@ use gopool_shards::tally::{Accuracy, LastShareLook, Pace, Times};
 
 use crate::backup::BackupFigures;
 use crate::node::peers::PeerCleaning;
+use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
 use crate::rings::histogram::HistogramSnapshot;
@@ -54,6 +55,9 @@ pub struct Snapshot {
     pub pool_tag: String,
     /// `branding.fiat_currency`.
     pub fiat_currency: String,
+    /// One that is fresh enough to be shown.
+    pub price: Option<Price>,
+    pub prices: Arc<PriceFigures>,
     pub rpc: RpcFigures,
     pub node: Arc<NodeFigures>,
     pub peer_cleaning: PeerCleaning,
@@ -111,6 +115,8 @@ impl Snapshot {
             pool_fee_percent: 0.0,
             pool_tag: String::new(),
             fiat_currency: String::new(),
+            price: None,
+            prices: Arc::default(),
             rpc: Default::default(),
             node: Default::default(),
             peer_cleaning,

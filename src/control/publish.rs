@@ -86,6 +86,8 @@ impl Control {
             parked: self.parked_figures(),
             process,
             snapshot_times: self.snapshot_times.snapshot(),
+            price: self.prices.price(&self.config.fiat_currency, SystemTime::now()),
+            prices: self.prices.figures(),
             ..first_snapshot(&self.config)
         });
         self.snapshot_times.record(began.elapsed());

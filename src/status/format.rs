@@ -96,6 +96,12 @@ pub fn bitcoin(sats: u64) -> String {
     format!("{}.{:08} BTC", sats / SATS_PER_BITCOIN, sats % SATS_PER_BITCOIN)
 }
 
+/// `≈ 203,125.00 EUR`: what so many satoshi cost at a price of one bitcoin.
+pub fn fiat(sats: u64, price: f64, currency: &str) -> String {
+    let cents = (sats as f64 / SATS_PER_BITCOIN as f64 * price * 100.0).round() as u64;
+    format!("≈ {}.{:02} {currency}", integer(cents / 100), cents % 100)
+}
+
 /// `2.00%`.
 pub fn percent(value: f64) -> String {
     format!("{:.2}%", if value.is_finite() { value } else { 0.0 })
@@ -351,6 +357,8 @@ mod tests {
         assert_eq!(integer(1_234_567), "1,234,567");
         assert_eq!(bitcoin(312_500_000), "3.12500000 BTC");
         assert_eq!(bitcoin(1), "0.00000001 BTC");
+        assert_eq!(fiat(312_500_000, 65_000.0, "EUR"), "≈ 203,125.00 EUR");
+        assert_eq!(fiat(1, 65_000.0, "EUR"), "≈ 0.00 EUR");
         assert_eq!([bytes(0), bytes(1023), bytes(1536)], ["0 B", "1023 B", "1.50 KiB"]);
         assert_eq!([latency(0.0), latency(0.0123456)], [NOTHING, "12.346 ms"]);
         assert_eq!([percent(2.0), percent(f64::NAN)], ["2.00%", "0.00%"]);

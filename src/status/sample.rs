@@ -8,6 +8,7 @@ use gopool_shards::tally::{Accuracy, LastShareLook};
 use crate::backup::BackupFigures;
 use crate::history::{History, HistoryReader, MinuteSample};
 use crate::node::peers::PeerCleaning;
+use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::{Histogram, HistogramSnapshot};
@@ -113,6 +114,9 @@ pub fn busy() -> Snapshot {
         }),
         block_times: [2_900, 1_811, 1_304, 420].map(ago).into(),
     };
+    let price = Price { value: 81_234.5, currency: "usd".to_owned(), at: ago(1_200) };
+    snapshot.price = Some(price.clone());
+    snapshot.prices = Arc::new(PriceFigures { is_on: true, last: Some(price), error: None });
     snapshot.node = Arc::new(node(ago(21)));
     snapshot.job = Some(JobFigures {
         height: 934_218,

@@ -16,11 +16,8 @@ use crate::notices::{
     DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, TelegramSettings, WebhookSettings,
 };
 use crate::outgoing::OutgoingSettings;
-use crate::price::PriceSettings;
+use crate::price::{PriceSettings, is_currency};
 use crate::privacy::Secret;
-
-/// Codes of currencies, as the price is asked for in them.
-const CURRENCY_LETTERS: std::ops::RangeInclusive<usize> = 3..=5;
 
 pub fn outgoing(files: &Files, problems: &mut Problems) -> OutgoingSettings {
     let setting = &files.outgoing.proxy;
@@ -40,15 +37,10 @@ pub fn price(files: &Files, problems: &mut Problems) -> Option<PriceSettings> {
         return None;
     }
     let currency = &files.branding.fiat_currency;
-    if !is_currency(&currency.value) {
+    if !is_currency(currency.value.trim()) {
         problems.replace(currency, "3 to 5 letters, such as usd", "there is no price");
     }
     Some(PriceSettings { url: private_url(&raw.url, problems)? })
-}
-
-pub fn is_currency(code: &str) -> bool {
-    let code = code.trim();
-    CURRENCY_LETTERS.contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 pub fn clerk(files: &Files, problems: &mut Problems) -> Option<ClerkSettings> {

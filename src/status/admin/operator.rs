@@ -69,7 +69,15 @@ pub fn page(visit: &Visit) -> Response {
         hashrate => snapshot.shares.hashrate,
         shares_per_second => snapshot.shares.per_second,
         built_at => format::rfc3339(snapshot.built_at),
-        fiat_currency => snapshot.fiat_currency.to_uppercase(),
+    };
+    let last = snapshot.prices.last.as_ref();
+    let price = context! {
+        is_on => snapshot.prices.is_on,
+        error => snapshot.prices.error,
+        currency => snapshot.fiat_currency.to_uppercase(),
+        value => last.map(|price| price.value),
+        of => last.map(|price| price.currency.to_uppercase()),
+        at => last.map(|price| format::rfc3339(price.at)),
     };
     let store = context! {
         waiting => snapshot.store.waiting,
@@ -95,7 +103,7 @@ pub fn page(visit: &Visit) -> Response {
     visit.page(
         PATH,
         "admin_operator.html",
-        context! { pool, store, backup => BackupCell::new(visit), sessions, audit },
+        context! { pool, price, store, backup => BackupCell::new(visit), sessions, audit },
         None,
     )
 }

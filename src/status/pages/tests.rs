@@ -55,6 +55,7 @@ fn the_overview_is_complete_without_javascript() {
         "935,424",
         "1 in ",
         "on average",
+        "81,235 <small>USD",
         "Hour from",
     ] {
         assert!(html.contains(text), "{text}");

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
+use gopool::clerk::Clerk;
 use gopool::cli::Flags;
 use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
@@ -38,6 +39,7 @@ use gopool::preview;
 use gopool::price::Prices;
 use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
+use gopool::sightings::Sightings;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch, WorkersPlan};
@@ -230,6 +232,9 @@ fn run(
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
     let outgoing = Outgoing::new(&config.outgoing);
+    let clerk = config.clerk.clone().map(|it| Clerk::spawn(it, outgoing.clone())).transpose()?;
+    let clerk = clerk.map(Arc::new);
+    let sightings = Sightings::new(store.clone());
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
@@ -254,7 +259,11 @@ fn run(
                         roster: roster.clone(),
                         history: history.reader(),
                         codes: Arc::clone(&codes),
-                        is_local: flags.saved_workers_local_noauth,
+                        sightings: sightings.clone(),
+                        clerk: clerk.clone(),
+                        local: flags
+                            .saved_workers_local_noauth
+                            .then(|| config.local_noauth_from.clone()),
                     },
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
@@ -269,6 +278,8 @@ fn run(
                     bans: Arc::clone(&shared.bans),
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
+                    sightings,
+                    clerk,
                     reader: reader.clone(),
                     backup: config.backup.clone(),
                 }),

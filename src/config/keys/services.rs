@@ -29,6 +29,7 @@ section! {
         clerk_session_cookie_name: Text("__session"), ANY, Restart, "the session's cookie";
         clerk_session_audience: Text(""), ANY, Restart, "audience that tokens must have; \"\" asks for none";
         clerk_api_url: Text("https://api.clerk.com"), ANY, Restart, "Clerk's back end";
+        local_noauth_from: Texts([]), ANY, Restart, "addresses and networks, such as 192.168.0.0/16, that -saved-workers-local-noauth is for beside this machine";
     }
 }
 

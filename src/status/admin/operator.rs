@@ -8,6 +8,8 @@ use super::super::format;
 use super::super::http::Response;
 use super::audit::Entry;
 use super::visit::Visit;
+use crate::clerk::{Clerk, REFRESH_DISTANCE};
+use crate::privacy::without_credentials;
 
 pub const PATH: &str = "/admin/operator";
 
@@ -60,6 +62,37 @@ impl BackupCell {
     }
 }
 
+/// How signing in does (`state-and-services.md` §14.9).
+#[derive(Serialize)]
+struct ClerkCell {
+    keys: usize,
+    fetched_at: Option<String>,
+    error: Option<String>,
+    refresh_seconds: u64,
+    issuer: String,
+    jwks_url: String,
+    signin_url: String,
+    callback_path: String,
+    cookie_name: String,
+}
+
+impl ClerkCell {
+    fn new(clerk: &Clerk) -> Self {
+        let (figures, settings) = (clerk.figures(), &clerk.settings);
+        Self {
+            keys: figures.keys,
+            fetched_at: figures.fetched_at.map(format::rfc3339),
+            error: figures.error,
+            refresh_seconds: REFRESH_DISTANCE.as_secs(),
+            issuer: settings.issuer_url.clone(),
+            jwks_url: without_credentials(&settings.jwks_url),
+            signin_url: without_credentials(&settings.signin_url),
+            callback_path: settings.callback_path.clone(),
+            cookie_name: settings.cookie_name.clone(),
+        }
+    }
+}
+
 pub fn page(visit: &Visit) -> Response {
     let admin = visit.admin();
     let snapshot = visit.desk.paper.snapshot();
@@ -86,6 +119,7 @@ pub fn page(visit: &Visit) -> Response {
         bans_dropped => snapshot.store.bans_dropped,
         savers => admin.plan.saved.users().len(),
     };
+    let clerk = admin.plan.clerk.as_deref().map(ClerkCell::new);
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
         .into_iter()
@@ -103,7 +137,7 @@ pub fn page(visit: &Visit) -> Response {
     visit.page(
         PATH,
         "admin_operator.html",
-        context! { pool, price, store, backup => BackupCell::new(visit), sessions, audit },
+        context! { pool, price, clerk, store, backup => BackupCell::new(visit), sessions, audit },
         None,
     )
 }

@@ -58,6 +58,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
         logs,
         roster: RosterReader::default(),
         bans: Arc::default(),
+        sightings: Sightings::new(store.clone()),
+        clerk: None,
         saved: SavedWorkers::new(Vec::new(), store),
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         reader,

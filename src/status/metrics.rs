@@ -362,7 +362,7 @@ fn families(server: &Server) -> Vec<Family> {
             "gopool_node_healthy",
             "",
             "1 while the node gives fresh work and is in step with its chain.",
-            flag(measured.node.healthy),
+            flag(measured.node.trouble.is_none()),
         ),
         maybe(
             "gopool_node_blocks_behind",

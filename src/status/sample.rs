@@ -91,7 +91,7 @@ pub fn busy() -> Snapshot {
             .map(|(name, errors)| (name, MethodFigures { times: took(&[12, 400]), errors }))
             .into(),
     };
-    snapshot.work_source = SourceFigures { healthy: true, blocks_behind: Some(0) };
+    snapshot.work_source = SourceFigures { trouble: None, blocks_behind: Some(0) };
     snapshot.block_submits = times(&[(180, 1)]);
     snapshot.parked = ParkedFigures { places: 4, shares: 612 };
     snapshot.feed = FeedFigures {
@@ -264,6 +264,7 @@ pub fn busy() -> Snapshot {
 pub fn unhealthy() -> Snapshot {
     let mut snapshot = busy();
     let lost_at = now() - Duration::from_secs(3600);
+    snapshot.work_source.trouble = Some("node/job feed error");
     snapshot.rpc.healthy = false;
     snapshot.rpc.gbt_hour = None;
     snapshot.feed.last_success_at = Some(lost_at);

@@ -1,7 +1,6 @@
 //! Servers elsewhere: where each is, and whether all is there that it needs. A pool runs without any
 //! of them, so nothing here is an error: what cannot be used is said, and left out.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::Proxy;
@@ -15,7 +14,7 @@ use crate::config::problem::Problems;
 use crate::notices::{
     DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, TelegramSettings, WebhookSettings,
 };
-use crate::outgoing::OutgoingSettings;
+use crate::outgoing::{OutgoingSettings, is_private};
 use crate::price::PriceSettings;
 use crate::privacy::Secret;
 
@@ -219,7 +218,8 @@ fn private_url(setting: &Setting<String>, problems: &mut Problems) -> Option<Str
 
 /// Where notices are sent: perhaps to a machine beside this one.
 fn reachable_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
-    url(setting, "a URL of https or http", |uri| is_private(uri) || is_plain(uri), problems)
+    let is_allowed = |uri: &Uri| matches!(uri.scheme_str(), Some("https" | "http"));
+    url(setting, "a URL of https or http", is_allowed, problems)
 }
 
 /// Without a `/` at its end. None, and said, when it is not like that; none for a blank one.
@@ -236,14 +236,4 @@ fn url(
     }
     problems.replace(setting, allowed, "the service is left out");
     None
-}
-
-fn is_plain(uri: &Uri) -> bool {
-    uri.scheme_str() == Some("http")
-}
-
-fn is_private(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    uri.scheme_str() == Some("https") || is_plain(uri) && is_here
 }

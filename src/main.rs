@@ -31,6 +31,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
@@ -225,10 +226,15 @@ fn run(
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
+    let outgoing = Outgoing::new(&config.outgoing);
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
-    let backup_plan =
-        BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
+    let backup_plan = BackupPlan {
+        state,
+        settings: config.backup.clone(),
+        on_boot: flags.backup_on_boot,
+        outgoing: outgoing.clone(),
+    };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {

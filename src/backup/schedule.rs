@@ -46,6 +46,11 @@ impl Schedule {
         self.due = now.saturating_add(delay.min(self.interval));
     }
 
+    /// There is something new: it is due now, if it was not before.
+    pub(super) fn hurry(&mut self, now: u64) {
+        self.due = self.due.min(now);
+    }
+
     /// Runs in a row that failed.
     pub(super) fn failures(&self) -> u32 {
         self.failures

@@ -91,14 +91,19 @@ pub fn b2(files: &Files, problems: &mut Problems) -> Option<B2Settings> {
     let prefix = raw.prefix.value.trim().trim_matches('/');
     Some(B2Settings {
         api_url: private_url(&raw.api_url, problems)?,
-        bucket: text(&raw.bucket)?,
+        bucket: bucket(files)?,
         object: match prefix {
             "" => "workers.db".to_owned(),
             prefix => format!("{prefix}/workers.db"),
         },
         key_id: Secret::new(text(&secrets.backblaze_account_id)?),
         key: Secret::new(text(&secrets.backblaze_application_key)?),
+        keep_versions: raw.keep_versions.value.max(0).cast_unsigned() as usize,
     })
+}
+
+pub fn bucket(files: &Files) -> Option<String> {
+    text(&files.backups.bucket)
 }
 
 /// Services of which something is there that is good for nothing without the rest.

@@ -229,19 +229,23 @@ fn run(
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
+    let outgoing = Outgoing::new(&config.outgoing);
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
-    let outgoing = Outgoing::new(&config.outgoing);
     let clerk = config.clerk.clone().map(|it| Clerk::spawn(it, outgoing.clone())).transpose()?;
     let clerk = clerk.map(Arc::new);
-    let sightings = Sightings::new(store.clone());
-    let backup_plan =
-        BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
+    let backup_plan = BackupPlan {
+        state,
+        settings: config.backup.clone(),
+        on_boot: flags.backup_on_boot,
+        outgoing: outgoing.clone(),
+    };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
         (http, https) => {
+            let sightings = Sightings::new(store.clone());
             let plan = StatusPlan {
                 http,
                 https,

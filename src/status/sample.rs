@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use gopool_shards::tally::{Accuracy, LastShareLook};
 
-use crate::backup::BackupFigures;
+use crate::backup::{BackupFigures, UploadFigures};
 use crate::history::{History, HistoryReader, MinuteSample};
 use crate::node::peers::PeerCleaning;
 use crate::price::{Price, PriceFigures};
@@ -230,6 +230,14 @@ pub fn busy() -> Snapshot {
         last_copy: Some(ago(43_800)),
         version: 812,
         outcome: Some("unchanged"),
+        upload: Some(UploadFigures {
+            is_reachable: Some(true),
+            last_upload: Some(ago(43_790)),
+            version: 812,
+            outcome: Some("uploaded"),
+            failures_total: 3,
+            ..UploadFigures::default()
+        }),
         ..BackupFigures::default()
     };
     let mut events = ErrorEvents::default();

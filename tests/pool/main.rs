@@ -22,6 +22,7 @@
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
+//! | `stand_in` `uploads`                          | services around the pool                  |
 
 mod poll;
 mod ports;
@@ -33,6 +34,7 @@ mod wallet;
 
 mod pool;
 mod settings;
+mod stand_in;
 
 mod miner;
 mod stratum;
@@ -71,5 +73,6 @@ mod status;
 mod supervise;
 mod tip;
 mod tls;
+mod uploads;
 mod web;
 mod workers;

@@ -49,6 +49,8 @@ pub struct Settings {
     pub shards: Option<u32>,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
+    /// What else stands in its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -80,6 +82,7 @@ impl Settings {
             idle_seconds: 180,
             shards: None,
             flags: &[],
+            environment: Vec::new(),
         }
     }
 

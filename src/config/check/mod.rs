@@ -122,6 +122,8 @@ fn backup(files: &Files, data_dir: &Path, problems: &mut Problems) -> BackupSett
         path: is_wanted.then_some(path),
         interval: Duration::from_secs(raw.interval_seconds.value.max(1).cast_unsigned()),
         force_every_interval: raw.force_every_interval.value,
+        is_upload_wanted: raw.enabled.value,
+        bucket: services::bucket(files),
         b2: services::b2(files, problems),
     }
 }

@@ -1,6 +1,6 @@
 //! `secrets.toml` and `services.toml` (`config.md` §3.3, §3.4).
 
-use super::{ANY, above, section};
+use super::{ANY, above, between, section};
 
 section! {
     /// What must not be in any other file. Never written by the pool, and never shown.
@@ -43,6 +43,8 @@ section! {
         keep_local_copy: Bool(true), ANY, Restart, "keep one on this machine, without B2 too";
         force_every_interval: Bool(false), ANY, Restart, "make one even when nothing has changed";
         snapshot_path: Text(""), ANY, Restart, "where the local one is; \"\" is state/workers.db.bak in the data folder";
+        keep_versions: Integer(0), between(0.0, 1000.0), Restart,
+            "versions kept in the bucket, older ones are deleted after an upload; 0 leaves them to the bucket's lifecycle rules";
         api_url: Text("https://api.backblazeb2.com"), ANY, Restart, "where B2 is asked";
     }
 }

@@ -8,6 +8,7 @@ use super::super::format;
 use super::super::http::Response;
 use super::audit::Entry;
 use super::visit::Visit;
+use crate::backup::{B2Settings, UploadFigures};
 use crate::clerk::{Clerk, REFRESH_DISTANCE};
 use crate::privacy::without_credentials;
 
@@ -43,11 +44,41 @@ struct BackupCell {
     outcome: Option<&'static str>,
     error: Option<String>,
     failures: u32,
+    is_upload_wanted: bool,
+    bucket: Option<String>,
+    upload: Option<UploadCell>,
+}
+
+/// How uploads do; none when there are none.
+#[derive(Serialize)]
+struct UploadCell {
+    object: String,
+    is_reachable: Option<bool>,
+    last_upload: Option<String>,
+    version: u64,
+    outcome: Option<&'static str>,
+    error: Option<String>,
+    failures: u32,
+}
+
+impl UploadCell {
+    fn new(figures: &UploadFigures, settings: &B2Settings) -> Self {
+        Self {
+            object: settings.object.clone(),
+            is_reachable: figures.is_reachable,
+            last_upload: figures.last_upload.map(format::rfc3339),
+            version: figures.version,
+            outcome: figures.outcome,
+            error: figures.error.clone(),
+            failures: figures.failures,
+        }
+    }
 }
 
 impl BackupCell {
     fn new(visit: &Visit) -> Self {
         let (figures, settings) = (&visit.desk.paper.snapshot().backup, &visit.admin().plan.backup);
+        let upload = figures.upload.as_ref().zip(settings.b2.as_ref());
         Self {
             path: figures.path.as_ref().map(|path| path.display().to_string()),
             interval: format::uptime(settings.interval),
@@ -58,6 +89,9 @@ impl BackupCell {
             outcome: figures.outcome,
             error: figures.error.clone(),
             failures: figures.failures,
+            is_upload_wanted: settings.is_upload_wanted,
+            bucket: settings.bucket.clone(),
+            upload: upload.map(|(figures, settings)| UploadCell::new(figures, settings)),
         }
     }
 }

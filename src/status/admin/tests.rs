@@ -67,6 +67,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
             path: None,
             interval: Duration::from_secs(3600),
             force_every_interval: false,
+            is_upload_wanted: false,
+            bucket: None,
             b2: None,
         },
     }

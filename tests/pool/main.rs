@@ -60,6 +60,7 @@ mod logs;
 mod minutes;
 mod order;
 mod outage;
+mod outside;
 mod peers;
 mod profile;
 mod refusals;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub idle_seconds: u32,
     /// What `-shards` says; without it the pool decides.
     pub shards: Option<u32>,
+    /// What prices are shown in.
+    pub fiat_currency: String,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
     /// What else stands in its environment.
@@ -81,6 +83,7 @@ impl Settings {
             freshness_mode: 1,
             idle_seconds: 180,
             shards: None,
+            fiat_currency: "usd".to_owned(),
             flags: &[],
             environment: Vec::new(),
         }
@@ -131,6 +134,9 @@ operator_donation_percent = {donation_percent:?}
 operator_donation_address = "{donation_address}"
 pooltag_prefix = "{pooltag_prefix}"
 
+[branding]
+fiat_currency = "{fiat_currency}"
+
 [logging]
 debug = true
 "#,
@@ -144,6 +150,7 @@ debug = true
             zmq_address = self.zmq_address,
             fee_percent = self.fee_percent,
             pooltag_prefix = self.pooltag_prefix,
+            fiat_currency = self.fiat_currency,
         )
     }
 

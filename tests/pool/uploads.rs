@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection as Database, OpenFlags};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-use tempfile::TempDir;
 
 use crate::admin::Operator;
 use crate::miner::Miner;
@@ -49,8 +48,6 @@ impl Scene {
             settings.environment.push(("SSL_CERT_FILE", ca));
         }
         settings.flags = flags;
-        let directory = TempDir::new().expect("a data directory");
-        settings.write(directory.path());
         let services = format!(
             "[backblaze_backup]\nenabled = true\nbucket = {:?}\nprefix = \"one pool\"\n\
              interval_seconds = 1\napi_url = {:?}\n{more}\n",
@@ -62,10 +59,8 @@ impl Scene {
             b2.shown("key_id"),
             b2.shown("key"),
         );
-        for (name, text) in [("services.toml", services), ("secrets.toml", secrets)] {
-            fs::write(directory.path().join("config").join(name), text).expect("written");
-        }
-        let pool = Pool::start_in(settings, directory);
+        let files = [("services.toml", &*services), ("secrets.toml", &*secrets)];
+        let pool = Pool::start_with(settings, &files);
         Self { b2, node, pool }
     }
 

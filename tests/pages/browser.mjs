@@ -22,9 +22,9 @@ export function launch() {
   });
 }
 
-/** What a page must not do: complain, miss something, or ask anybody else. */
-export function watch(page, url) {
-  const { host } = new URL(url);
+/** What a page must not do: complain, miss something, or ask anybody but the pool and those it may ask. */
+export function watch(page, ...urls) {
+  const hosts = urls.map((url) => new URL(url).host);
   const complaints = [];
   page.on("console", (message) => {
     if (!["error", "warning"].includes(message.type())) return;
@@ -44,7 +44,7 @@ export function watch(page, url) {
   });
   page.on("request", (request) => {
     const asked = new URL(request.url());
-    if (asked.protocol !== "data:" && asked.host !== host) complaints.push(`another host: ${asked}`);
+    if (asked.protocol !== "data:" && !hosts.includes(asked.host)) complaints.push(`another host: ${asked}`);
   });
   return complaints;
 }

@@ -16,8 +16,10 @@ const CONCURRENCY = 4;
 const here = dirname(fileURLToPath(import.meta.url));
 const wanted = process.argv[2] ?? "";
 const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs") && name.includes(wanted)).map((name) => join(here, name));
-// The longest first.
-files.sort((a, b) => Number(b.includes("looks")) - Number(a.includes("looks")));
+// First the longest, then those that wait for half a minute and more.
+const FIRST = ["sign_in", "looks"];
+const rank = (name) => FIRST.length - FIRST.findLastIndex((part) => name.includes(part));
+files.sort((a, b) => rank(a) - rank(b));
 // Figures are taken when nothing else is going on.
 const timed = files.filter((name) => name.includes("budgets"));
 // A node is given up five minutes after the start, so what comes of it is looked at last.

@@ -5,7 +5,7 @@ import { after, before } from "node:test";
 import { launch } from "./browser.mjs";
 
 /** Addresses of the scenes by name. */
-export const SCENES = JSON.parse(process.env.PAGES_SCENES);
+export const SCENES = JSON.parse(process.env.PAGES_SCENES ?? "{}");
 /** A debug build and a browser on a machine that does other things too. */
 export const LIMIT = { timeout: 120_000 };
 

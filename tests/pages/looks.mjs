@@ -17,8 +17,9 @@ export const looking = (colorScheme) => ({ colorScheme, viewport: { width: WIDTH
 
 /** At every width nothing complains, nothing is too wide, everybody can read it. */
 export async function checkLooks(page, url, place, colorScheme) {
-  const complaints = watch(page, url);
+  const complaints = watch(page, url, ...(place.asks ?? []));
   const response = await open(page, url + place.path);
+  if (place.shows) await page.locator(place.shows).first().waitFor();
   assert.ok([place.status ?? 200, place.lateStatus].includes(response.status()), `status ${response.status()}`);
   const lightness = await page.evaluate(backLightness);
   assert.ok(colorScheme === "dark" ? lightness < 0.3 : lightness > 0.7, `lightness of the background: ${lightness}`);

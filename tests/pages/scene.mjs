@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { start } from "../services/given.mjs";
 import { dayOfHistory } from "./history.mjs";
 
 const GOPOOL = process.env.GOPOOL;
@@ -178,6 +179,23 @@ export class Scene {
     await this.node.until("an answer over RPC", () => this.rpc("getblockcount").then(() => true));
   }
 
+  /** Who signs people in: the stand-in for Clerk, and what a pool is told of it. */
+  async startClerk() {
+    this.clerk = await start("clerk");
+    const { issuer, jwks, sign_in: signIn, frontend_api: frontendApi, backend_api: backendApi, secret_key: key, publishable_key: shown } = this.clerk;
+    return (folder) => {
+      writeFileSync(join(folder, "services.toml"), `
+[auth]
+clerk_issuer_url = "${issuer}"
+clerk_jwks_url = "${jwks}"
+clerk_signin_url = "${signIn}"
+clerk_frontend_api_url = "${frontendApi}"
+clerk_api_url = "${backendApi}"
+`);
+      writeFileSync(join(folder, "secrets.toml"), `clerk_secret_key = "${key}"\nclerk_publishable_key = "${shown}"\n`, { mode: 0o600 });
+    };
+  }
+
   async rpc(method, params = []) {
     const response = await fetch(`http://127.0.0.1:${this.ports.rpc}/`, {
       method: "POST",
@@ -229,6 +247,8 @@ ban_invalid_submissions_after = ${BAN_AFTER}
     if (isShared) {
       const text = `enabled = true\nusername = "${ADMIN.username}"\npassword = "${ADMIN.password}"\n`;
       writeFileSync(join(folder, "config/admin.toml"), text, { mode: 0o600 });
+      // The visitors of these tests, who come from there as far as the pool knows, are all near it.
+      writeFileSync(join(folder, "config/services.toml"), "[auth]\nlocal_noauth_from = [\"10.0.0.0/8\"]\n");
     }
     if (hasHistory) {
       writeFileSync(join(folder, "state/saved_worker_periods_history.journal"), dayOfHistory(Date.now()));
@@ -256,9 +276,9 @@ ban_invalid_submissions_after = ${BAN_AFTER}
   }
 
   /** Sends a form as a browser would, and does not follow where it leads. */
-  post(path, fields) {
+  post(path, fields, headers = {}) {
     const body = new URLSearchParams(fields);
-    return fetch(this.url + path, { method: "POST", body, redirect: "manual", headers: { Origin: this.url } });
+    return fetch(this.url + path, { method: "POST", body, redirect: "manual", headers: { Origin: this.url, ...headers } });
   }
 
   async json(path) {
@@ -270,6 +290,7 @@ ban_invalid_submissions_after = ${BAN_AFTER}
     running.delete(this);
     for (const client of this.clients) client.socket.destroy();
     for (const program of this.programs.toReversed()) await program.end();
+    await this.clerk?.end();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
@@ -329,6 +350,14 @@ export const syncing = () => made("syncing", async (scene) => {
   await scene.startNode({ network: "mainnet" });
   await scene.rpc("submitheader", [FIRST_HEADER]);
   await scene.startPool({ hasWork: false });
+});
+
+/** A pool whose people sign in, with a node or without one; `before` is done to Clerk's stand-in first. */
+export const people = ({ hasNode = false, before = () => {} } = {}) => made("people", async (scene) => {
+  if (hasNode) await scene.startNode();
+  const edit = await scene.startClerk();
+  await before(scene.clerk);
+  await scene.startPool({ edit });
 });
 
 /** An operator's, for tests that change it. */

@@ -8,8 +8,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch, open } from "./browser.mjs";
 import { signIn } from "./operator.mjs";
-import { PLACES, SCHEMES, WIDTHS } from "./places.mjs";
-import { busy, empty, endAll, nodeless } from "./scene.mjs";
+import { signIn as signInWithClerk, tokenOf } from "./person.mjs";
+import { GARAGE, PLACES, SCHEMES, WIDTHS } from "./places.mjs";
+import { OTHER_ADDRESS, busy, empty, endAll, nodeless, people } from "./scene.mjs";
 
 /** Hashrates are told once there have been some shares. */
 const WARM_UP_MS = 45_000;
@@ -36,7 +37,9 @@ async function takeAll(scene, width, colorScheme) {
   for (const place of PLACES[scene.name]) {
     // Signed in by its form, as an operator would.
     if (place.isOperators && !(await context.cookies(`${scene.url}/admin`)).length) await signIn(page, scene.url);
+    if (place.isPersons) await signInWithClerk(page, scene, scene.clerk.user);
     await open(page, scene.url + place.path);
+    if (place.shows) await page.locator(place.shows).first().waitFor();
     await page.addStyleTag({ content: NO_GUTTER });
     const name = `${scene.name}-${place.name}-${width}-${colorScheme}.png`;
     await page.screenshot({ path: join(folder, name), fullPage: true, animations: "disabled" });
@@ -44,9 +47,18 @@ async function takeAll(scene, width, colorScheme) {
   await context.close();
 }
 
+/** Three workers, two of them at work; somebody has saved all three. */
+async function someWorkers(scene) {
+  scene.startMiner(GARAGE, 200_000);
+  scene.startMiner(`${OTHER_ADDRESS}.attic`, 60_000);
+  const { token } = await tokenOf(scene);
+  for (const worker of [GARAGE, `${OTHER_ADDRESS}.attic`, `${OTHER_ADDRESS}.cellar`]) await scene.post("/worker/save", { worker }, { Cookie: `__session=${token}` });
+}
+
 try {
   mkdirSync(folder, { recursive: true });
-  for (const scene of await Promise.all([busy(), empty(), nodeless()])) scenes.push(scene);
+  for (const scene of await Promise.all([busy(), empty(), nodeless(), people({ hasNode: true })])) scenes.push(scene);
+  await someWorkers(scenes.at(-1));
   console.log("pools are up; waiting until hashrates have settled");
   await sleep(WARM_UP_MS);
   browser = await launch();

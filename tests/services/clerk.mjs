@@ -125,7 +125,7 @@ function backend(directory, secretKey, request, [, place, key, rest]) {
 }
 
 /** Calls that the script in a page makes, from the page's origin. */
-function frontend(directory, request) {
+function frontend(directory, request, settings) {
   const { headers, method, path, query } = request;
   const cors = {
     "access-control-allow-origin": headers.origin ?? "*", "access-control-allow-credentials": "true", vary: "Origin",
@@ -149,7 +149,7 @@ function frontend(directory, request) {
     }
     const [, key, what] = /^\/v1\/client\/sessions\/([^/]+)\/(tokens|remove)$/.exec(path) ?? missing("Resource");
     if (!client.session_ids.includes(key)) missing("Session");
-    if (what === "tokens") return say(directory.token(key, headers.origin));
+    if (what === "tokens") return say(directory.token(key, headers.origin, settings.token_seconds));
     return say({ response: directory.close(key, "removed"), client: withUsers() });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -183,7 +183,7 @@ await run(FLAGS, (options, url) => {
   const keys = new Keys(url);
   const directory = new Directory(keys);
   const secretKey = options["secret-key"];
-  const settings = { sets_cookies: true };
+  const settings = { sets_cookies: true, token_seconds: undefined };
 
   const answer = (request) => {
     const { path } = request;
@@ -193,7 +193,7 @@ await run(FLAGS, (options, url) => {
       return { headers: { "content-type": "text/javascript; charset=utf-8", "access-control-allow-origin": "*" }, body };
     }
     if (path === "/sign-in") return hosted(directory, request);
-    if (path === "/v1/client" || path === "/v1/dev_browser" || path.startsWith("/v1/client/")) return frontend(directory, request);
+    if (path === "/v1/client" || path === "/v1/dev_browser" || path.startsWith("/v1/client/")) return frontend(directory, request, settings);
     const call = /^\/v1\/([a-z_]+)(?:\/([^/]+))?(?:\/([a-z_]+))?$/.exec(path);
     return call === null ? missing("Resource") : backend(directory, secretKey, request, call);
   };

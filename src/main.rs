@@ -31,6 +31,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::notices::discord::Links;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
@@ -221,6 +222,7 @@ fn run(
     })?;
     let (store, reader, store_thread) = writer.spawn()?;
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
+    let links = Links::new(restored.links, store.clone());
     let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
@@ -251,6 +253,8 @@ fn run(
                         roster: roster.clone(),
                         history: history.reader(),
                         codes: Arc::clone(&codes),
+                        links: links.clone(),
+                        has_discord: config.notices.discord.is_some(),
                         is_local: flags.saved_workers_local_noauth,
                     },
                     bans: Arc::clone(&shared.bans),
@@ -266,6 +270,7 @@ fn run(
                     bans: Arc::clone(&shared.bans),
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
+                    links,
                     reader: reader.clone(),
                     backup: config.backup.clone(),
                 }),

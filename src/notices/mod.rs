@@ -1,6 +1,7 @@
 //! What happens to workers and blocks, told to people where they are: Discord, ntfy, Telegram, a
 //! program of their own (`state-and-services.md` §13).
 
+pub mod discord;
 mod event;
 
 use std::time::Duration;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 
 use super::connection;
 use super::rows::{
-    BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
-    SavedWorkerRow, UserRow,
+    BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
+    PendingBlock, SavedWorkerRow, UserRow,
 };
 use crate::privacy;
 
@@ -29,6 +29,7 @@ pub struct Restored {
     pub best_shares: Vec<BestShareRow>,
     pub saved_workers: Vec<SavedWorkerRow>,
     pub codes: Vec<CodeRow>,
+    pub links: Vec<LinkRow>,
 }
 
 pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
@@ -39,6 +40,7 @@ pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
         best_shares: best_shares(connection)?,
         saved_workers: saved_workers(connection)?,
         codes: codes(connection)?,
+        links: links(connection)?,
     })
 }
 
@@ -171,6 +173,23 @@ fn codes(connection: &Connection) -> rusqlite::Result<Vec<CodeRow>> {
     let rows = statement.query_map([], |row| {
         let (user_id, code) = (text(row, 0)?, text(row, 1)?);
         Ok(CodeRow { user_id, code, created_at: count(row, 2)?, expires_at: count(row, 3)? })
+    })?;
+    rows.collect()
+}
+
+fn links(connection: &Connection) -> rusqlite::Result<Vec<LinkRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, trim(discord_user_id), enabled, linked_at, updated_at FROM discord_links
+         WHERE trim(user_id) <> '' AND trim(discord_user_id) <> ''",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(LinkRow {
+            user_id: row.get(0)?,
+            discord_user_id: row.get(1)?,
+            enabled: row.get::<_, i64>(2)? != 0,
+            linked_at: count(row, 3)?,
+            updated_at: count(row, 4)?,
+        })
     })?;
     rows.collect()
 }

@@ -155,6 +155,18 @@ pub struct UserRow {
     pub visits: u64,
 }
 
+/// A row of `discord_links`. Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkRow {
+    pub user_id: String,
+    /// Discord's number of the user there, as digits.
+    pub discord_user_id: String,
+    /// Whether the user wants to hear of anything.
+    pub enabled: bool,
+    pub linked_at: u64,
+    pub updated_at: u64,
+}
+
 /// A row of `one_time_codes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRow {

@@ -23,6 +23,7 @@ use super::auth::{Identify, LocalMode, Nobody};
 use crate::codes::Codes;
 use crate::history::HistoryReader;
 use crate::ledger::RosterReader;
+use crate::notices::discord::Links;
 use crate::saved_workers::SavedWorkers;
 
 /// What the status server is given to know people and their workers by.
@@ -31,6 +32,9 @@ pub struct PeoplePlan {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
+    /// Discord is configured.
+    pub has_discord: bool,
     /// `-saved-workers-local-noauth`.
     pub is_local: bool,
 }
@@ -42,6 +46,7 @@ pub struct People {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
     pub identify: Rc<dyn Identify>,
     /// Knows `status_public_url`, which may change while the pool runs.
     pub switch: Arc<StatusSwitch>,
@@ -60,9 +65,10 @@ impl People {
             roster: plan.roster,
             history: plan.history,
             codes: plan.codes,
+            links: plan.links,
             identify,
             switch,
-            has_discord: false,
+            has_discord: plan.has_discord,
             is_local: plan.is_local,
         }
     }

@@ -160,13 +160,14 @@ pub fn delete(visit: Visit) -> Answer {
     }
     visit.with_password_later("delete-accounts", FORM, page, move |visit| {
         let admin = visit.admin();
-        let (saved, codes, targets) =
-            (admin.plan.saved.clone(), Arc::clone(&admin.plan.codes), users.join(", "));
+        let (saved, links) = (admin.plan.saved.clone(), admin.plan.links.clone());
+        let (codes, targets) = (Arc::clone(&admin.plan.codes), users.join(", "));
         let work = move || {
             let removed = saved.remove_users(&users);
             if removed.is_ok() {
                 let mut codes = codes.lock().expect("no code panics while it holds this");
                 users.iter().for_each(|user| codes.forget_user(user));
+                links.forget_users(&users);
             }
             removed
         };

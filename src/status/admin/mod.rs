@@ -47,6 +47,7 @@ use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
+use crate::notices::discord::Links;
 use crate::saved_workers::SavedWorkers;
 use crate::store::Reader;
 use gate::HashGate;
@@ -66,6 +67,7 @@ pub struct AdminPlan {
     pub bans: Arc<Bans>,
     pub saved: SavedWorkers,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
     pub reader: Reader,
     pub backup: BackupSettings,
 }

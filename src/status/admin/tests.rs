@@ -58,7 +58,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
         logs,
         roster: RosterReader::default(),
         bans: Arc::default(),
-        saved: SavedWorkers::new(Vec::new(), store),
+        saved: SavedWorkers::new(Vec::new(), store.clone()),
+        links: Links::new(Vec::new(), store),
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         reader,
         backup: BackupSettings {

@@ -32,6 +32,8 @@ use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
 use gopool::notices::discord::Links;
+use gopool::notices::{Notices, NoticesPlan};
+use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
@@ -52,6 +54,8 @@ use gopool_shards::work::address::Network;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// How long it may take to tell of the last blocks, and to say good-bye.
+const NOTICES_STOP_MAX: Duration = Duration::from_secs(3);
 /// How long a backup that is being made may take to its end.
 const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
@@ -232,6 +236,14 @@ fn run(
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
+    let outgoing = Outgoing::new(&config.outgoing);
+    let notices = Notices::spawn(NoticesPlan {
+        settings: config.notices.clone(),
+        outgoing,
+        saved: saved.clone(),
+        links: links.clone(),
+        codes: Arc::clone(&codes),
+    })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
@@ -330,6 +342,7 @@ fn run(
             history,
         },
         backups: backups.figures(),
+        notices: notices.clone(),
         store,
         snapshots,
         supervisor,
@@ -341,6 +354,7 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    notices.stop(NOTICES_STOP_MAX);
     backups.stop(BACKUP_STOP_MAX);
     switch.stop();
     if let Some(thread) = status_thread {

@@ -41,6 +41,7 @@ use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
+use crate::notices::Notices;
 use crate::privacy;
 use crate::profiles::Profiles;
 use crate::rings::disconnects::{DisconnectEvent, Disconnects};
@@ -109,6 +110,8 @@ pub struct ControlPlan {
     pub store: StoreHandle,
     pub upkeep: UpkeepPlan,
     pub backups: Arc<Mutex<BackupFigures>>,
+    /// Who hears of blocks.
+    pub notices: Notices,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
     pub profiles: Option<Profiles>,
@@ -148,6 +151,7 @@ pub struct Control {
     store: StoreHandle,
     upkeep: Upkeep,
     backups: Arc<Mutex<BackupFigures>>,
+    notices: Notices,
     error_events: ErrorEvents,
     disconnects: Disconnects,
     snapshot_times: Histogram,
@@ -180,6 +184,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         ledger: Ledger::new(&plan.cores, plan.best_shares, plan.roster, tau),
         upkeep: Upkeep::new(plan.upkeep, unix_now()),
         backups: plan.backups,
+        notices: plan.notices,
         error_events: ErrorEvents::default(),
         disconnects: Disconnects::default(),
         snapshot_times: Histogram::default(),
@@ -348,6 +353,7 @@ impl Control {
         self.reconnects.set_rules(self.config.reconnects);
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
+        self.notices.set_words(self.config.notices.words.clone());
         self.work.configure(&self.config);
         self.ledger.set_tau(self.config.settings.hashrate.ema_tau());
         self.upkeep.set_history_flush_interval(self.config.history_flush_interval);

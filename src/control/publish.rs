@@ -20,6 +20,10 @@ impl Control {
         if !was_settled {
             self.blocks_accepted += u64::from(life.state == BlockState::Accepted);
             self.blocks_errored += u64::from(life.state == BlockState::Rejected);
+            // One that has confirmations was told of before it went out of the list.
+            if life.state == BlockState::Accepted && life.confirmations == 0 {
+                self.notices.accepted(&life.record);
+            }
         }
         if !life.reason.is_empty() && !life.state.is_settled() || life.state == BlockState::Rejected
         {

@@ -132,8 +132,8 @@ impl Notices {
         self.discord.as_ref()
     }
 
-    /// Says good-bye, within `patience`.
-    pub fn stop(&self, patience: Duration) {
+    /// Says good-bye, within `patience`, and lets go of the database.
+    pub fn stop(self, patience: Duration) {
         if let Some(discord) = &self.discord {
             discord.stop(patience);
         }

@@ -10,12 +10,14 @@
 //! | `poll` `ports` `process` `http`               | tools                                     |
 //! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
 //! | `settings` `pool`                             | the program under test                    |
+//! | `stand_in`                                    | a service elsewhere (`tests/services`)    |
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status` `web`             | bad clients, bad starts, public figures   |
 //! | `reload` `first_run` `admin` `admin_settings` | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
+//! | `discord`                                     | people who are told of blocks there       |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
 //! | `logs` `full_disk`                            | what is written down, and where           |
@@ -33,6 +35,7 @@ mod wallet;
 
 mod pool;
 mod settings;
+mod stand_in;
 
 mod miner;
 mod stratum;
@@ -49,6 +52,7 @@ mod blocks;
 mod churn;
 mod clients;
 mod cookie;
+mod discord;
 mod first_run;
 mod foreign;
 mod freeze;

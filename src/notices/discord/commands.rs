@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, select};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
-use super::links::Links;
+use super::links::{Links, WeakLinks};
 use super::rest::Rest;
 use super::session::Interaction;
 use super::words;
@@ -35,10 +35,12 @@ pub enum Job {
 pub struct Commands {
     pub rest: Rest,
     pub codes: Arc<Mutex<Codes>>,
-    pub links: Links,
+    pub links: WeakLinks,
     pub words: Arc<ArcSwap<NoticeWords>>,
     pub server_id: String,
     pub channel_id: String,
+    /// Disconnected when the pool stops.
+    pub stopped: Receiver<()>,
 }
 
 /// Commands that Discord has not been told yet.
@@ -49,22 +51,24 @@ struct Registration {
 }
 
 impl Commands {
-    /// Until the gateway has ended.
+    /// Until the pool stops, or the gateway has ended.
     pub fn run(self, jobs: &Receiver<Job>) {
         let mut due: Option<Registration> = None;
         loop {
-            let job = match &due {
-                Some(due) => jobs.recv_deadline(due.at),
-                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match job {
-                Ok(Job::Register { application_id }) => {
-                    let (at, wait) = (Instant::now(), REGISTER_WAIT_FIRST);
-                    due = self.register(Registration { application_id, at, wait });
+            let wait = due.as_ref().map(|due| due.at.saturating_duration_since(Instant::now()));
+            select! {
+                recv(self.stopped) -> _ => return,
+                recv(jobs) -> job => match job {
+                    Ok(Job::Register { application_id }) => {
+                        let (at, wait) = (Instant::now(), REGISTER_WAIT_FIRST);
+                        due = self.register(Registration { application_id, at, wait });
+                    }
+                    Ok(Job::Answer(interaction)) => self.answer(&interaction),
+                    Err(_) => return,
+                },
+                default(wait.unwrap_or(REGISTER_WAIT_MAX)) => {
+                    due = due.and_then(|due| self.register(due));
                 }
-                Ok(Job::Answer(interaction)) => self.answer(&interaction),
-                Err(RecvTimeoutError::Timeout) => due = due.and_then(|it| self.register(it)),
-                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -98,20 +102,21 @@ impl Commands {
     fn outcome(&self, interaction: &Interaction, now: u64) -> Option<String> {
         let is_here = interaction.server_id.as_ref() == Some(&self.server_id);
         let who = interaction.discord_user_id.as_ref().filter(|_| is_here)?;
+        let links = self.links.upgrade()?;
         match &*interaction.name {
-            "notify" => Some(self.notify(who, &interaction.code, now)),
-            "notify-stop" => Some(self.stop(who, now)),
+            "notify" => Some(self.notify(&links, who, &interaction.code, now)),
+            "notify-stop" => Some(stop(&links, who, now)),
             _ => None,
         }
     }
 
-    fn notify(&self, who: &str, code: &str, now: u64) -> String {
+    fn notify(&self, links: &Links, who: &str, code: &str, now: u64) -> String {
         let redeemed = self.codes().redeem(who, code, now);
         let redeemed = match redeemed {
             Ok(redeemed) => redeemed,
             Err(error) => return refusal(error),
         };
-        match self.links.link(&redeemed.user_id, who, now) {
+        match links.link(&redeemed.user_id, who, now) {
             Ok(()) => {
                 info!(component = "discord", "an account is linked");
                 let threshold = words::length(self.words.load().threshold);
@@ -131,24 +136,24 @@ impl Commands {
         }
     }
 
-    fn stop(&self, who: &str, now: u64) -> String {
-        let Some(user_id) = self.links.user_of(who) else {
-            return "You are linked with no account of this pool, so there is nothing to end."
-                .to_owned();
-        };
-        match self.links.set_enabled(&user_id, false, now) {
-            Ok(_) => "You are not told of your workers any more. The pool's page of saved workers \
-                      has a switch for it."
-                .to_owned(),
-            Err(error) => {
-                warn!(component = "discord", %error, "notices not switched off");
-                store_failed(&error)
-            }
-        }
-    }
-
     fn codes(&self) -> std::sync::MutexGuard<'_, Codes> {
         self.codes.lock().expect("no code panics while it holds this")
+    }
+}
+
+fn stop(links: &Links, who: &str, now: u64) -> String {
+    let Some(user_id) = links.user_of(who) else {
+        return "You are linked with no account of this pool, so there is nothing to end."
+            .to_owned();
+    };
+    match links.set_enabled(&user_id, false, now) {
+        Ok(_) => "You are not told of your workers any more. The pool's page of saved workers \
+                  has a switch for it."
+            .to_owned(),
+        Err(error) => {
+            warn!(component = "discord", %error, "notices not switched off");
+            store_failed(&error)
+        }
     }
 }
 
@@ -203,7 +208,7 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000;
 
-    fn commands(links: Links) -> Commands {
+    fn commands(links: &Links) -> Commands {
         let settings = DiscordSettings {
             api_url: "http://127.0.0.1:9".to_owned(),
             token: Secret::new("x"),
@@ -215,10 +220,11 @@ mod tests {
         Commands {
             rest: Rest::new(&settings, outgoing()),
             codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
-            links,
+            links: links.downgrade(),
             words: Arc::new(ArcSwap::from_pointee(words)),
             server_id: settings.server_id,
             channel_id: settings.channel_id,
+            stopped: crossbeam_channel::never(),
         }
     }
 
@@ -244,7 +250,7 @@ mod tests {
     #[test]
     fn a_code_links_and_stop_keeps_the_link() {
         let bench = Bench::new();
-        let commands = commands(bench.links.clone());
+        let commands = commands(&bench.links);
         assert!(ask(&commands, "notify", " ", "7").starts_with("Which code?"));
         assert!(ask(&commands, "notify", "ABCD-x", "7").contains("wrong or has expired"));
         assert!(ask(&commands, "notify-stop", "", "7").contains("no account"));
@@ -265,7 +271,7 @@ mod tests {
     #[test]
     fn commands_of_other_places_are_nobodys() {
         let bench = Bench::new();
-        let commands = commands(bench.links.clone());
+        let commands = commands(&bench.links);
         for (name, who, server) in [
             ("notify", Some("7"), Some("9")),
             ("notify", Some("7"), None),
@@ -280,7 +286,7 @@ mod tests {
     #[test]
     fn guesses_are_counted_for_each() {
         let bench = Bench::new();
-        let commands = commands(bench.links.clone());
+        let commands = commands(&bench.links);
         let good = code(&commands, "a");
         for _ in 0..5 {
             ask(&commands, "notify", "ABCD-x", "7");
@@ -293,7 +299,7 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_leaves_the_code_as_good_as_before_and_tells_nothing_of_ours() {
         let bench = Bench::new();
-        let commands = commands(bench.links.clone());
+        let commands = commands(&bench.links);
         let path = crate::store::database_path(bench.folder.path());
         let database = rusqlite::Connection::open(path).unwrap();
         let no = "CREATE TRIGGER no BEFORE INSERT ON discord_links
@@ -317,7 +323,7 @@ mod tests {
         };
         for (status, is_again) in [(200, false), (403, false), (503, true)] {
             let served = Served::text(&response(status, "{}"));
-            let mut commands = commands(bench.links.clone());
+            let mut commands = commands(&bench.links);
             let settings = DiscordSettings {
                 api_url: served.url(""),
                 token: Secret::new("x"),

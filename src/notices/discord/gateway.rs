@@ -257,7 +257,7 @@ fn ended(why: &GatewayError, session: &mut Session) -> Ended {
     }
     match session.ready_at() {
         None => Ended::Unreached,
-        Some(at) => Ended::Lost { good_for: at.elapsed(), at_once: session.is_wanted_at_once() },
+        Some(at) => Ended::Lost { good_for: at.elapsed(), soon: session.pause(chance()) },
     }
 }
 

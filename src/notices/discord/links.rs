@@ -4,28 +4,46 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use crate::store::{EditError, LinkRow, StoreHandle};
 
 /// All links. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Links {
+pub struct Links(Arc<Kept>);
+
+/// For a thread that may hang when the pool stops: the database is closed when nobody holds it.
+#[derive(Clone, Debug)]
+pub struct WeakLinks(Weak<Kept>);
+
+#[derive(Debug)]
+struct Kept {
     store: StoreHandle,
     /// By the pool's user; nobody on Discord is there twice.
-    list: Arc<Mutex<BTreeMap<String, LinkRow>>>,
+    list: Mutex<BTreeMap<String, LinkRow>>,
+}
+
+impl WeakLinks {
+    /// None when the pool has stopped.
+    pub fn upgrade(&self) -> Option<Links> {
+        self.0.upgrade().map(Links)
+    }
 }
 
 impl Links {
     pub fn new(stored: Vec<LinkRow>, store: StoreHandle) -> Self {
         let list = stored.into_iter().map(|row| (row.user_id.clone(), row)).collect();
-        Self { store, list: Arc::new(Mutex::new(list)) }
+        Self(Arc::new(Kept { store, list: Mutex::new(list) }))
+    }
+
+    pub fn downgrade(&self) -> WeakLinks {
+        WeakLinks(Arc::downgrade(&self.0))
     }
 
     /// Links a user with somebody on Discord and switches notices on, as of `now` in Unix seconds.
     /// Whoever that was on Discord before is not any more. Waits for the disk.
     pub fn link(&self, user_id: &str, discord_user_id: &str, now: u64) -> Result<(), EditError> {
-        let row = self.store.link(user_id, discord_user_id, now)?;
+        let row = self.0.store.link(user_id, discord_user_id, now)?;
         let mut list = self.lock();
         list.retain(|_, other| other.discord_user_id != discord_user_id);
         list.insert(row.user_id.clone(), row);
@@ -34,7 +52,7 @@ impl Links {
 
     /// Whether the user is linked at all. Waits for the disk.
     pub fn set_enabled(&self, user_id: &str, enabled: bool, now: u64) -> Result<bool, EditError> {
-        let is_linked = self.store.enable_link(user_id, enabled, now)?;
+        let is_linked = self.0.store.enable_link(user_id, enabled, now)?;
         if is_linked && let Some(row) = self.lock().get_mut(user_id) {
             row.enabled = enabled;
             row.updated_at = now;
@@ -80,7 +98,7 @@ impl Links {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, LinkRow>> {
-        self.list.lock().expect("no code panics while it holds this")
+        self.0.list.lock().expect("no code panics while it holds this")
     }
 }
 

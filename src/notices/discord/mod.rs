@@ -128,15 +128,16 @@ impl Discord {
             jobs,
             state: Arc::clone(&shared.gateway),
             closer: Arc::clone(&closer),
-            stopped,
+            stopped: stopped.clone(),
         };
         let commands = Commands {
             rest: rest.clone(),
             codes,
-            links: links.clone(),
+            links: links.downgrade(),
             words,
             server_id: settings.server_id,
             channel_id: settings.channel_id,
+            stopped,
         };
         let sender = Sender::new(Arc::clone(&shared), rest);
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {

@@ -1,5 +1,5 @@
-//! When to connect to the gateway again (FIX-36): soon after a connection that was good, at once where
-//! Discord asks for it, and ever later while nothing comes of it. Pure.
+//! When to connect to the gateway again (FIX-36): soon after a connection that was good, and ever later
+//! while nothing comes of it. Pure.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ const GOOD_AFTER: Duration = Duration::from_secs(60);
 pub enum Ended {
     /// It never was a session.
     Unreached,
-    /// It was one for so long; `at_once` when Discord wants us to come again.
-    Lost { good_for: Duration, at_once: bool },
+    /// It was one for so long; whoever comes back after `soon` does not come too early.
+    Lost { good_for: Duration, soon: Duration },
     /// It will not be one until somebody changes the configuration.
     Hopeless,
 }
@@ -35,15 +35,13 @@ impl Retry {
                 self.failures = self.failures.saturating_add(1);
                 return spread(LONGEST, chance);
             }
-            Ended::Lost { good_for, at_once } => {
+            Ended::Lost { good_for, soon } => {
                 if good_for >= GOOD_AFTER {
                     *self = Self::default();
                 }
                 if self.failures == 0 && !self.has_hurried {
                     self.has_hurried = true;
-                    // What Discord asks for after a session has become invalid.
-                    let soon = Duration::from_secs_f64(1.0 + 4.0 * chance);
-                    return if at_once { Duration::ZERO } else { soon };
+                    return soon;
                 }
             }
             Ended::Unreached => {}
@@ -68,8 +66,9 @@ mod tests {
         ended.iter().map(|ended| retry.wait(*ended, 1.0).as_secs()).collect()
     }
 
-    fn lost(seconds: u64, at_once: bool) -> Ended {
-        Ended::Lost { good_for: Duration::from_secs(seconds), at_once }
+    /// After which it may come back in three seconds.
+    fn lost(seconds: u64) -> Ended {
+        Ended::Lost { good_for: Duration::from_secs(seconds), soon: Duration::from_secs(3) }
     }
 
     #[test]
@@ -81,17 +80,14 @@ mod tests {
 
     #[test]
     fn a_good_connection_is_made_again_soon_and_one_that_keeps_ending_is_not() {
-        assert_eq!(waits(&[lost(3600, false), lost(3600, true)]), [5, 0]);
-        assert_eq!(
-            waits(&[lost(1, true), lost(1, true), lost(1, true), lost(60, true)]),
-            [0, 10, 20, 0]
-        );
-        assert_eq!(waits(&[lost(1, false), Ended::Unreached, lost(60, false)]), [5, 10, 5]);
+        assert_eq!(waits(&[lost(3600), lost(3600)]), [3, 3]);
+        assert_eq!(waits(&[lost(1), lost(1), lost(1), lost(60)]), [3, 10, 20, 3]);
+        assert_eq!(waits(&[lost(1), Ended::Unreached, lost(60)]), [3, 10, 3]);
     }
 
     #[test]
     fn what_is_hopeless_is_tried_seldom() {
         assert_eq!(waits(&[Ended::Hopeless, Ended::Hopeless]), [600, 600]);
-        assert_eq!(waits(&[Ended::Hopeless, lost(60, false)]), [600, 5]);
+        assert_eq!(waits(&[Ended::Hopeless, lost(60)]), [600, 3]);
     }
 }

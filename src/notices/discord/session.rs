@@ -82,8 +82,17 @@ struct Connection {
     is_acknowledged: bool,
     ready_at: Option<Instant>,
     is_closing: bool,
-    /// Discord wants us to come again.
-    at_once: bool,
+    /// What Discord wants of us after it has ended.
+    wish: Wish,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    None,
+    /// Without a pause.
+    ComeAgain,
+    /// From one to five seconds.
+    Pause,
 }
 
 #[derive(Debug)]
@@ -147,10 +156,11 @@ impl Session {
             }
             1 => vec![self.beat(now)],
             7 => {
-                self.connection.at_once = true;
+                self.connection.wish = Wish::ComeAgain;
                 self.close("Discord asks us to connect anew")
             }
             9 => {
+                self.connection.wish = Wish::Pause;
                 // True when it may be resumed, over another connection.
                 if frame.d.as_bool() != Some(true) {
                     self.forget();
@@ -218,9 +228,15 @@ impl Session {
         self.connection.ready_at
     }
 
-    /// Whether Discord wants us to come again without a pause.
-    pub fn is_wanted_at_once(&self) -> bool {
-        self.connection.at_once
+    /// How soon after a connection that was of use the next may be made; `chance` is from 0 to 1, so
+    /// that not all bots come at the same time. Somebody may have used a command meanwhile, and waits
+    /// for three seconds.
+    pub fn pause(&self, chance: f64) -> Duration {
+        Duration::from_secs_f64(match self.connection.wish {
+            Wish::ComeAgain => 0.0,
+            Wish::None => chance,
+            Wish::Pause => 1.0 + 4.0 * chance,
+        })
     }
 
     fn on_hello(&mut self, hello: &Value, now: Instant, chance: f64) -> Vec<Action> {
@@ -305,7 +321,7 @@ impl Connection {
             is_acknowledged: true,
             ready_at: None,
             is_closing: false,
-            at_once: false,
+            wish: Wish::None,
         }
     }
 }

@@ -164,6 +164,19 @@ fn codes_say_whether_there_is_any_use_in_another_try_and_whether_the_session_is_
 }
 
 #[test]
+fn the_next_connection_is_made_as_soon_as_discord_wants_it() {
+    let half = |frame: &str| {
+        let now = Instant::now();
+        let mut session = Session::new(Secret::new("x"), now);
+        session.on_text(frame, now, 0.5);
+        session.pause(0.5).as_millis()
+    };
+    for (frame, millis) in [("{\"op\":7}", 0), ("{\"op\":9,\"d\":true}", 3000), ("{", 500)] {
+        assert_eq!(half(frame), millis, "{frame}");
+    }
+}
+
+#[test]
 fn who_does_not_say_hello_or_answer_is_left() {
     check("+ 9.9s\n+ 0.1s\n! close 4000: the gateway does not say hello");
     check(&format!(

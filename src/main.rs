@@ -283,6 +283,7 @@ fn run(
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
                     links,
+                    discord: notices.discord().cloned(),
                     reader: reader.clone(),
                     backup: config.backup.clone(),
                 }),

@@ -47,7 +47,7 @@ use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
-use crate::notices::discord::Links;
+use crate::notices::discord::{Discord, Links};
 use crate::saved_workers::SavedWorkers;
 use crate::store::Reader;
 use gate::HashGate;
@@ -68,6 +68,8 @@ pub struct AdminPlan {
     pub saved: SavedWorkers,
     pub codes: Arc<Mutex<Codes>>,
     pub links: Links,
+    /// None when it is not configured.
+    pub discord: Option<Discord>,
     pub reader: Reader,
     pub backup: BackupSettings,
 }

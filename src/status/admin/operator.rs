@@ -8,6 +8,7 @@ use super::super::format;
 use super::super::http::Response;
 use super::audit::Entry;
 use super::visit::Visit;
+use crate::notices::discord::DiscordFigures;
 
 pub const PATH: &str = "/admin/operator";
 
@@ -60,6 +61,36 @@ impl BackupCell {
     }
 }
 
+/// How Discord does (`DiscordFigures`).
+#[derive(Serialize)]
+struct DiscordCell {
+    connected_at: Option<String>,
+    gateway_error: Option<String>,
+    send_error: Option<String>,
+    sent: u64,
+    waiting: usize,
+    dropped: u64,
+    bursts: u64,
+    linked: usize,
+    enabled: usize,
+}
+
+impl From<DiscordFigures> for DiscordCell {
+    fn from(figures: DiscordFigures) -> Self {
+        Self {
+            connected_at: figures.connected_at.map(format::rfc3339),
+            gateway_error: figures.gateway_error,
+            send_error: figures.send_error,
+            sent: figures.sent,
+            waiting: figures.waiting,
+            dropped: figures.dropped,
+            bursts: figures.bursts,
+            linked: figures.linked,
+            enabled: figures.enabled,
+        }
+    }
+}
+
 pub fn page(visit: &Visit) -> Response {
     let admin = visit.admin();
     let snapshot = visit.desk.paper.snapshot();
@@ -78,6 +109,7 @@ pub fn page(visit: &Visit) -> Response {
         bans_dropped => snapshot.store.bans_dropped,
         savers => admin.plan.saved.users().len(),
     };
+    let discord = admin.plan.discord.as_ref().map(|it| DiscordCell::from(it.figures()));
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
         .into_iter()
@@ -95,7 +127,7 @@ pub fn page(visit: &Visit) -> Response {
     visit.page(
         PATH,
         "admin_operator.html",
-        context! { pool, store, backup => BackupCell::new(visit), sessions, audit },
+        context! { pool, store, backup => BackupCell::new(visit), discord, sessions, audit },
         None,
     )
 }

@@ -60,6 +60,7 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
         bans: Arc::default(),
         saved: SavedWorkers::new(Vec::new(), store.clone()),
         links: Links::new(Vec::new(), store),
+        discord: None,
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         reader,
         backup: BackupSettings {

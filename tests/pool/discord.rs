@@ -233,6 +233,24 @@ fn a_gateway_that_answers_no_heartbeat_is_left_and_one_that_knows_us_no_more_beg
 }
 
 #[test]
+fn all_of_it_goes_over_tls_with_whom_we_trust() {
+    let discord = StandIn::start("discord", &["--tls"]);
+    let node = Node::new(Chain::Regtest);
+    let mut settings = settings(&node, &discord, &discord.shows("token"));
+    let stranger = Pool::start(settings.clone());
+    let line = stranger.await_log("Discord cannot be reached", FIELDS, LIMIT);
+    assert!(line.contains("certificate"), "{line}");
+    drop(stranger);
+    settings.environment.push(("SSL_CERT_FILE", discord.shows("ca")));
+    let pool = Pool::start(settings);
+    pool.await_log(CONNECTED, FIELDS, LIMIT);
+    let scene = Scene { pool, node, discord };
+    scene.link();
+    let height = scene.mine();
+    scene.await_message(height);
+}
+
+#[test]
 fn who_asks_us_to_wait_is_not_asked_before() {
     let scene = Scene::new();
     let path = "/api/v10/channels";

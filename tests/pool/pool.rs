@@ -302,7 +302,7 @@ pub fn command(data_directory: &Path, settings: &Settings) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.args(settings.flags);
+    command.args(settings.flags).envs(settings.environment.iter().cloned());
     if let Some(shards) = settings.shards {
         command.args(["-shards", &shards.to_string()]);
     }

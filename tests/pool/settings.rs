@@ -50,6 +50,8 @@ pub struct Settings {
     /// `services.toml` and `secrets.toml`, where there is anything to say in them.
     pub services: String,
     pub secrets: String,
+    /// What the program finds in its environment.
+    pub environment: Vec<(&'static str, String)>,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
 }
@@ -84,6 +86,7 @@ impl Settings {
             shards: None,
             services: String::new(),
             secrets: String::new(),
+            environment: Vec::new(),
             flags: &[],
         }
     }

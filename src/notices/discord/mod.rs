@@ -198,7 +198,7 @@ impl Discord {
                         savers.push(who);
                     }
                 }
-                queue.block(tagged(&words::block(found)), &savers);
+                queue.block(tagged(&words::block(found)), &words::own_block(found.height), &savers);
             }
         }
     }

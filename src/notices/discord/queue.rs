@@ -126,14 +126,18 @@ impl Queue {
         Ok(())
     }
 
-    /// Tells everybody of a found block, and those who want to hear of the worker themselves.
-    pub fn block(&mut self, text: String, discord_user_ids: &[String]) {
-        let users = discord_user_ids.iter().map(|id| (id, words::OWN_BLOCK));
-        let users = users.map(|(id, text)| Line::User(id.clone(), text.to_owned()));
-        for line in [Line::Notice(text)].into_iter().chain(users) {
-            if !add_to_last(&mut self.blocks, &line, true) {
-                let message = Message::of(line, true);
-                let waiting = self.waiting(message);
+    /// Tells everybody of a found block, and those who want to hear of the worker themselves. Everybody
+    /// is called once, however many messages it takes.
+    pub fn block(&mut self, text: String, own: &str, discord_user_ids: &[String]) {
+        let notice = Line::Notice(text);
+        if !add_to_last(&mut self.blocks, &notice, true) {
+            let waiting = self.waiting(Message::of(notice, true));
+            self.blocks.push_back(waiting);
+        }
+        for id in discord_user_ids {
+            let line = Line::User(id.clone(), own.to_owned());
+            if ![true, false].iter().any(|all| add_to_last(&mut self.blocks, &line, *all)) {
+                let waiting = self.waiting(Message::of(line, false));
                 self.blocks.push_back(waiting);
             }
         }
@@ -350,12 +354,11 @@ mod tests {
         for id in 0..4 {
             bench.user(id, 900).unwrap();
         }
-        bench.queue.block("block".into(), &["7".into(), "8".into()]);
+        bench.queue.block("block".into(), "own", &["7".into(), "8".into()]);
         bench.queue.reset();
         bench.notice("n");
         let first = bench.send(Outcome::Later(None)).unwrap();
-        let own = words::OWN_BLOCK;
-        assert_eq!(first, format!("@everyone block\n<@7> {own}\n<@8> {own}"));
+        assert_eq!(first, "@everyone block\n<@7> own\n<@8> own");
         for _ in 0..20 {
             assert_eq!(bench.send(Outcome::Later(None)).unwrap(), first);
         }
@@ -374,13 +377,14 @@ mod tests {
     fn a_block_with_many_savers_has_several_messages_and_a_second_block_its_own_line() {
         let mut bench = Bench::new();
         let savers: Vec<String> = (0..30).map(|id| (1_000_000 + id).to_string()).collect();
-        bench.queue.block("first".into(), &savers);
-        bench.queue.block("second".into(), &[]);
+        bench.queue.block("first".into(), "its own is one of yours", &savers);
+        bench.queue.block("second".into(), "", &[]);
         let sent: Vec<String> = std::iter::from_fn(|| bench.send(Outcome::Sent)).collect();
         let all = sent.join("\n");
         assert!(sent.len() > 1 && sent.iter().all(|text| text.len() <= 1000));
         assert!(savers.iter().all(|id| all.matches(&format!("<@{id}>")).count() == 1));
         assert_eq!((all.matches("first").count(), all.matches("second").count()), (1, 1));
+        assert_eq!(all.matches("@everyone").count(), 2, "for each block");
     }
 
     #[test]

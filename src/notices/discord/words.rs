@@ -67,7 +67,9 @@ pub fn block(found: &FoundBlock) -> String {
 }
 
 /// To those who have saved the worker; it stands below [`block`].
-pub const OWN_BLOCK: &str = "a worker that you have saved has found it";
+pub fn own_block(height: u64) -> String {
+    format!("a worker that you have saved has found block {height}")
+}
 
 pub fn watching(threshold: Duration) -> String {
     let threshold = length(threshold);

@@ -37,12 +37,14 @@ pub mod profiles;
 pub mod rings;
 pub mod saved_workers;
 pub mod shown;
+pub mod sightings;
 pub mod snapshot;
 pub mod status;
 pub mod store;
 pub mod system;
 pub mod tls;
 
+pub mod backoff;
 pub mod clock;
 pub mod codes;
 pub mod entropy;

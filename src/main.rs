@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
+use gopool::clerk::Clerk;
 use gopool::cli::Flags;
 use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
@@ -37,8 +38,10 @@ use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
+use gopool::price::Prices;
 use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
+use gopool::sightings::Sightings;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch, WorkersPlan};
@@ -231,15 +234,21 @@ fn run(
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
+    let outgoing = Outgoing::new(&config.outgoing);
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
-    let backup_plan =
-        BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
+    let clerk = config.clerk.clone().map(|it| Clerk::spawn(it, outgoing.clone())).transpose()?;
+    let clerk = clerk.map(Arc::new);
+    let backup_plan = BackupPlan {
+        state,
+        settings: config.backup.clone(),
+        on_boot: flags.backup_on_boot,
+        outgoing: outgoing.clone(),
+    };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
-    let outgoing = Outgoing::new(&config.outgoing);
     let notices = Notices::spawn(NoticesPlan {
         settings: config.notices.clone(),
-        outgoing,
+        outgoing: outgoing.clone(),
         saved: saved.clone(),
         links: links.clone(),
         codes: Arc::clone(&codes),
@@ -248,6 +257,7 @@ fn run(
     let status_thread = match status_ports {
         (None, None) => None,
         (http, https) => {
+            let sightings = Sightings::new(store.clone());
             let plan = StatusPlan {
                 http,
                 https,
@@ -267,7 +277,11 @@ fn run(
                         codes: Arc::clone(&codes),
                         links: links.clone(),
                         has_discord: config.notices.discord.is_some(),
-                        is_local: flags.saved_workers_local_noauth,
+                        sightings: sightings.clone(),
+                        clerk: clerk.clone(),
+                        local: flags
+                            .saved_workers_local_noauth
+                            .then(|| config.local_noauth_from.clone()),
                     },
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
@@ -284,6 +298,8 @@ fn run(
                     codes: Arc::clone(&codes),
                     links,
                     discord: notices.discord().cloned(),
+                    sightings,
+                    clerk,
                     reader: reader.clone(),
                     backup: config.backup.clone(),
                 }),
@@ -344,6 +360,7 @@ fn run(
         },
         backups: backups.figures(),
         notices: notices.clone(),
+        prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
         store,
         snapshots,
         supervisor,

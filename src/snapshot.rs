@@ -11,6 +11,7 @@ use gopool_shards::tally::{Accuracy, LastShareLook, Pace, Times};
 
 use crate::backup::BackupFigures;
 use crate::node::peers::PeerCleaning;
+use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
 use crate::rings::histogram::HistogramSnapshot;
@@ -54,6 +55,9 @@ pub struct Snapshot {
     pub pool_tag: String,
     /// `branding.fiat_currency`.
     pub fiat_currency: String,
+    /// One that is fresh enough to be shown.
+    pub price: Option<Price>,
+    pub prices: Arc<PriceFigures>,
     pub rpc: RpcFigures,
     pub node: Arc<NodeFigures>,
     pub peer_cleaning: PeerCleaning,
@@ -111,6 +115,8 @@ impl Snapshot {
             pool_fee_percent: 0.0,
             pool_tag: String::new(),
             fiat_currency: String::new(),
+            price: None,
+            prices: Arc::default(),
             rpc: Default::default(),
             node: Default::default(),
             peer_cleaning,
@@ -245,12 +251,19 @@ pub struct MethodFigures {
 }
 
 /// What is known of the node beside its answers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SourceFigures {
-    /// Miners get fresh work of it, as far as can be told.
-    pub healthy: bool,
+    /// Why miners would get no fresh work, in the contract's words (`web.md` §1.11); none when they do.
+    pub trouble: Option<&'static str>,
     /// Headers whose blocks it does not have yet; none when it has not said so lately.
     pub blocks_behind: Option<u64>,
+}
+
+/// Before the first look.
+impl Default for SourceFigures {
+    fn default() -> Self {
+        Self { trouble: Some("no job template available"), blocks_behind: None }
+    }
 }
 
 /// Places of miners that have gone and may come back.

@@ -170,7 +170,7 @@ fn services_are_there_when_all_that_they_need_is() {
     assert_eq!((threshold, tag), (300, "goPool"));
     let services = "\
         [auth]\nclerk_frontend_api_url = \"https://clerk.example/\"\nclerk_callback_path = \"back\"\n\
-        [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\n\
+        [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\nkeep_versions = 3\n\
         [discord]\ndiscord_server_id = \"1\"\ndiscord_notify_channel_id = \" 2 \"\n\
         [price]\nenabled = true\n[webhook]\nurl = \"http://10.0.0.7:8123/hook\"\n\
         [ntfy]\nurl = \"https://ntfy.sh/topic\"\n[telegram]\nchat_id = \"-7\"\n\
@@ -187,7 +187,7 @@ fn services_are_there_when_all_that_they_need_is() {
         ("/back", "https://clerk.example", None)
     );
     let b2 = config.backup.b2.unwrap();
-    assert_eq!((&*b2.bucket, &*b2.object), ("b", "gopool/workers.db"));
+    assert_eq!((&*b2.bucket, &*b2.object, b2.keep_versions), ("b", "gopool/workers.db", 3));
     let NoticesSettings { discord, webhook, ntfy, telegram, .. } = config.notices;
     assert_eq!(discord.as_ref().unwrap().channel_id, "2");
     assert_eq!(webhook.as_ref().unwrap().url, "http://10.0.0.7:8123/hook");

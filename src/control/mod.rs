@@ -42,12 +42,13 @@ use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
 use crate::notices::Notices;
+use crate::price::Prices;
 use crate::privacy;
 use crate::profiles::Profiles;
 use crate::rings::disconnects::{DisconnectEvent, Disconnects};
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::Histogram;
-use crate::snapshot::{BlockFigures, SnapshotCell, StratumListener};
+use crate::snapshot::{BlockFigures, SnapshotCell, SourceFigures, StratumListener};
 use crate::store::{BestShareRow, BlockLife, StoreHandle};
 use crate::supervise::Supervisor;
 use crate::system::SystemReader;
@@ -112,6 +113,7 @@ pub struct ControlPlan {
     pub backups: Arc<Mutex<BackupFigures>>,
     /// Who hears of blocks.
     pub notices: Notices,
+    pub prices: Prices,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
     pub profiles: Option<Profiles>,
@@ -144,14 +146,15 @@ pub struct Control {
     snapshots: SnapshotCell,
     is_wrong_chain: bool,
     gate: Gate,
-    /// Miners get fresh work, as of the gate's last turn.
-    is_node_healthy: bool,
+    /// Why miners would get no fresh work, as of the gate's last turn.
+    trouble: Option<&'static str>,
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
     upkeep: Upkeep,
     backups: Arc<Mutex<BackupFigures>>,
     notices: Notices,
+    prices: Prices,
     error_events: ErrorEvents,
     disconnects: Disconnects,
     snapshot_times: Histogram,
@@ -185,6 +188,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         upkeep: Upkeep::new(plan.upkeep, unix_now()),
         backups: plan.backups,
         notices: plan.notices,
+        prices: plan.prices,
         error_events: ErrorEvents::default(),
         disconnects: Disconnects::default(),
         snapshot_times: Histogram::default(),
@@ -193,7 +197,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         snapshots: plan.snapshots,
         is_wrong_chain: false,
         gate: Gate::default(),
-        is_node_healthy: false,
+        trouble: SourceFigures::default().trouble,
         sync: None,
         store: plan.store,
         profiles: plan.profiles,
@@ -354,6 +358,7 @@ impl Control {
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.notices.set_words(self.config.notices.words.clone());
+        self.prices.set_currency(&self.config.fiat_currency);
         self.work.configure(&self.config);
         self.ledger.set_tau(self.config.settings.hashrate.ema_tau());
         self.upkeep.set_history_flush_interval(self.config.history_flush_interval);
@@ -379,7 +384,7 @@ impl Control {
             sync: self.sync.map(|(at, sync)| Sync { age: at.elapsed(), ..sync }),
         };
         let verdict = gate::judge(&facts);
-        self.is_node_healthy = verdict.is_ok();
+        self.trouble = verdict.as_ref().err().map(|unhealthy| unhealthy.reason);
         let phase = match self.gate.turn(verdict, self.started.elapsed()) {
             None => return,
             Some(Turn::Open) => {

@@ -90,6 +90,8 @@ impl Control {
             parked: self.parked_figures(),
             process,
             snapshot_times: self.snapshot_times.snapshot(),
+            price: self.prices.price(&self.config.fiat_currency, SystemTime::now()),
+            prices: self.prices.figures(),
             ..first_snapshot(&self.config)
         });
         self.snapshot_times.record(began.elapsed());
@@ -106,7 +108,7 @@ impl Control {
     fn source_figures(&self) -> SourceFigures {
         let sync = self.sync.filter(|(at, _)| at.elapsed() <= SYNC_AGE_MAX);
         SourceFigures {
-            healthy: self.is_node_healthy,
+            trouble: self.trouble,
             blocks_behind: sync.map(|(_, sync)| sync.headers.saturating_sub(sync.blocks)),
         }
     }

@@ -1,6 +1,7 @@
 //! How figures read: one set of rules for every page (`web.md` §5, its live column).
 //! `web/app.js` follows the same rules, so a refreshed figure looks like the first one.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -94,6 +95,28 @@ pub fn integer(value: u64) -> String {
 /// `3.12500000 BTC`: always eight decimals, so that columns line up.
 pub fn bitcoin(sats: u64) -> String {
     format!("{}.{:08} BTC", sats / SATS_PER_BITCOIN, sats % SATS_PER_BITCOIN)
+}
+
+/// `≈ 203,125.00 EUR`: what so many satoshi cost at a price of one bitcoin.
+pub fn fiat(sats: u64, price: f64, currency: &str) -> String {
+    let cents = (sats as f64 / SATS_PER_BITCOIN as f64 * price * 100.0).round() as u64;
+    format!("≈ {}.{:02} {currency}", integer(cents / 100), cents % 100)
+}
+
+/// As a value stands in a query (RFC 3986 §2.1).
+pub fn url_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            byte => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 /// `2.00%`.
@@ -351,6 +374,8 @@ mod tests {
         assert_eq!(integer(1_234_567), "1,234,567");
         assert_eq!(bitcoin(312_500_000), "3.12500000 BTC");
         assert_eq!(bitcoin(1), "0.00000001 BTC");
+        assert_eq!(fiat(312_500_000, 65_000.0, "EUR"), "≈ 203,125.00 EUR");
+        assert_eq!(fiat(1, 65_000.0, "EUR"), "≈ 0.00 EUR");
         assert_eq!([bytes(0), bytes(1023), bytes(1536)], ["0 B", "1023 B", "1.50 KiB"]);
         assert_eq!([latency(0.0), latency(0.0123456)], [NOTHING, "12.346 ms"]);
         assert_eq!([percent(2.0), percent(f64::NAN)], ["2.00%", "0.00%"]);

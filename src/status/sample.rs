@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use gopool_shards::tally::{Accuracy, LastShareLook};
 
-use crate::backup::BackupFigures;
+use crate::backup::{BackupFigures, UploadFigures};
 use crate::history::{History, HistoryReader, MinuteSample};
 use crate::node::peers::PeerCleaning;
+use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::{Histogram, HistogramSnapshot};
@@ -90,7 +91,7 @@ pub fn busy() -> Snapshot {
             .map(|(name, errors)| (name, MethodFigures { times: took(&[12, 400]), errors }))
             .into(),
     };
-    snapshot.work_source = SourceFigures { healthy: true, blocks_behind: Some(0) };
+    snapshot.work_source = SourceFigures { trouble: None, blocks_behind: Some(0) };
     snapshot.block_submits = times(&[(180, 1)]);
     snapshot.parked = ParkedFigures { places: 4, shares: 612 };
     snapshot.feed = FeedFigures {
@@ -113,6 +114,9 @@ pub fn busy() -> Snapshot {
         }),
         block_times: [2_900, 1_811, 1_304, 420].map(ago).into(),
     };
+    let price = Price { value: 81_234.5, currency: "usd".to_owned(), at: ago(1_200) };
+    snapshot.price = Some(price.clone());
+    snapshot.prices = Arc::new(PriceFigures { is_on: true, last: Some(price), error: None });
     snapshot.node = Arc::new(node(ago(21)));
     snapshot.job = Some(JobFigures {
         height: 934_218,
@@ -226,6 +230,14 @@ pub fn busy() -> Snapshot {
         last_copy: Some(ago(43_800)),
         version: 812,
         outcome: Some("unchanged"),
+        upload: Some(UploadFigures {
+            is_reachable: Some(true),
+            last_upload: Some(ago(43_790)),
+            version: 812,
+            outcome: Some("uploaded"),
+            failures_total: 3,
+            ..UploadFigures::default()
+        }),
         ..BackupFigures::default()
     };
     let mut events = ErrorEvents::default();
@@ -260,6 +272,7 @@ pub fn busy() -> Snapshot {
 pub fn unhealthy() -> Snapshot {
     let mut snapshot = busy();
     let lost_at = now() - Duration::from_secs(3600);
+    snapshot.work_source.trouble = Some("node/job feed error");
     snapshot.rpc.healthy = false;
     snapshot.rpc.gbt_hour = None;
     snapshot.feed.last_success_at = Some(lost_at);

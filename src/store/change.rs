@@ -35,6 +35,14 @@ pub(super) enum BlockChange {
     },
 }
 
+/// Visits of a user that wait to be written. Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Visits {
+    pub first: u64,
+    pub last: u64,
+    pub count: u32,
+}
+
 /// A change that a newer one of its kind takes the place of.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
@@ -45,6 +53,7 @@ pub(super) enum Change {
     BestShares(Vec<BestShareRow>),
     RaiseBest { worker_hash: String, difficulty: f64 },
     Codes(Vec<CodeRow>),
+    SeeUser { user_id: String, visits: Visits },
     Backup { key: &'static str, mark: BackupMark },
     DeleteSettledBefore { unix: u64 },
 }
@@ -81,6 +90,16 @@ impl Change {
                 Ok(())
             }
             Self::Codes(codes) => save_codes(transaction, codes),
+            Self::SeeUser { user_id, visits } => {
+                transaction.execute(
+                    "INSERT INTO clerk_users (user_id, first_seen_unix, last_seen_unix, seen_count)
+                     VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (user_id) DO UPDATE SET
+                         last_seen_unix = max(last_seen_unix, ?3), seen_count = seen_count + ?4",
+                    params![user_id, signed(visits.first), signed(visits.last), visits.count],
+                )?;
+                Ok(())
+            }
             Self::Backup { key, mark } => {
                 transaction.execute(
                     "INSERT INTO backup_state (key, last_backup_unix, data_version, updated_at_unix)

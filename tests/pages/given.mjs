@@ -17,6 +17,9 @@ export function nothing(found) {
 /** An operator's, as a cookie. */
 export const SESSION = process.env.PAGES_SESSION;
 
+/** The process of the node that "nodeless" waits for: it was stopped, and may go on. */
+export const STOPPED_NODE = Number(process.env.PAGES_STOPPED_NODE);
+
 /** Whoever opens this place with this page may do so. */
 export async function admit(context, place) {
   if (!place.isOperators) return;

@@ -50,6 +50,7 @@ export const PLACES = {
     { name: "worker-unknown", path: "/worker/sha256?worker=nobody", status: 404 },
     { name: "search", path: `/worker/search?wallet=${OTHER_ADDRESS}` },
   ],
-  // Five minutes after the start it is down for good, and says so; tests that are that late see that page.
+  // Five minutes after the start they are down for good, and say so; tests that are that late see that page.
   nodeless: LIVE.map((place) => (place.path === "/" ? { ...place, lateStatus: 503 } : place)),
+  syncing: [{ ...LIVE[0], lateStatus: 503 }],
 };

@@ -11,7 +11,7 @@ use crate::node::{Chain, Node, text};
 use crate::poll::until;
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
-use crate::stand_in::{StandIn, list};
+use crate::stand_in::StandIn;
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// A message may have to wait for the one before, and for a try that came to nothing.
@@ -35,9 +35,9 @@ fn settings(node: &Node, discord: &StandIn, token: &str) -> Settings {
     settings.services = format!(
         "[discord]\ndiscord_server_id = {:?}\ndiscord_notify_channel_id = {:?}\napi_url = {:?}\n\
          worker_notify_threshold_seconds = 7200\n",
-        discord.shows("server_id"),
-        discord.shows("channel_id"),
-        discord.shows("api"),
+        discord.shown("server_id"),
+        discord.shown("channel_id"),
+        discord.shown("api"),
     );
     settings.secrets = format!("discord_token = {token:?}\n");
     settings
@@ -45,10 +45,10 @@ fn settings(node: &Node, discord: &StandIn, token: &str) -> Settings {
 
 impl Scene {
     fn new() -> Self {
-        let discord = StandIn::start("discord", &[]);
+        let discord = StandIn::start("discord.mjs", &[]);
         let node = Node::new(Chain::Regtest);
         node.mine_to(MINER_ADDRESS, 1);
-        let pool = Pool::start(settings(&node, &discord, &discord.shows("token")));
+        let pool = Pool::start(settings(&node, &discord, discord.shown("token")));
         pool.await_log(CONNECTED, FIELDS, LIMIT);
         Self { pool, node, discord }
     }
@@ -71,9 +71,9 @@ impl Scene {
     fn command(&self, name: &str, code: Option<&str>) -> String {
         let options = code.map_or(json!({}), |code| json!({ "code": code }));
         let asked = json!({ "name": name, "options": options, "user": { "id": SOMEBODY } });
-        let id = self.discord.post("interaction", &asked)["id"].clone();
+        let id = self.discord.ask("POST", "interaction", &asked)["id"].clone();
         until(&format!("an answer to /{name}"), LIMIT, || {
-            let all = list(&self.discord.get("interactions"));
+            let all = self.discord.list("interactions");
             let one = all.into_iter().find(|one| one["id"] == id)?;
             let answer = &one["answer"];
             if answer.is_null() {
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     fn messages(&self) -> Vec<Value> {
-        list(&self.discord.get("messages"))
+        self.discord.list("messages")
     }
 
     /// What stands in the message about a block, once there is one.
@@ -105,7 +105,7 @@ impl Scene {
     fn await_message(&self, height: u64) -> Value {
         let words = format!("Block {height} found");
         until(&words, SENT_LIMIT, || {
-            let messages = list(&self.discord.get_if_there("messages")?);
+            let messages = self.messages();
             messages.into_iter().find(|it| text(&it["content"]).contains(&words))
         })
     }
@@ -119,13 +119,19 @@ impl Scene {
     }
 }
 
+/// So many requests whose paths begin so, waited for.
+#[track_caller]
+fn requests(discord: &StandIn, path: &str, count: usize) -> Vec<Value> {
+    discord.list(&format!("seen?match={path}&count={count}&seconds=25"))
+}
+
 #[test]
 fn somebody_links_with_a_code_and_is_told_no_more_after_stop() {
     let scene = Scene::new();
-    let identify = list(&scene.discord.get("frames?op=2&count=1"));
+    let identify = scene.discord.list("frames?op=2&count=1");
     assert_eq!((identify.len(), &identify[0]["d"]["intents"]), (1, &json!(1)));
     let names = until("the commands", LIMIT, || {
-        let commands = list(&scene.discord.get("commands"));
+        let commands = scene.discord.list("commands");
         let names: Vec<String> = commands.iter().map(|one| text(&one["name"])).collect();
         (!names.is_empty()).then_some(names)
     });
@@ -148,10 +154,10 @@ fn somebody_links_with_a_code_and_is_told_no_more_after_stop() {
     for server in [json!("1180000000000000999"), Value::Null] {
         let asked =
             json!({ "name": "notify-stop", "guild_id": server, "user": { "id": SOMEBODY } });
-        scene.discord.post("interaction", &asked);
+        scene.discord.ask("POST", "interaction", &asked);
     }
     assert!(scene.command("notify-stop", None).contains("not told"));
-    let all = list(&scene.discord.get("interactions"));
+    let all = scene.discord.list("interactions");
     let unanswered = all.iter().filter(|one| one["answer"].is_null()).count();
     assert_eq!(unanswered, 2);
     // Linked is linked, after the pool was killed too.
@@ -170,7 +176,7 @@ fn a_found_block_is_announced_once_though_an_answer_is_lost_and_the_pool_starts_
     scene.post("/worker/save", &format!("worker={MINER_ADDRESS}.rig_1"));
     let path = "/api/v10/channels";
     let lost = json!({ "match": path, "kind": "reset", "after_work": true, "times": 1 });
-    scene.discord.post("fault", &lost);
+    scene.discord.fault(&lost);
     let height = scene.mine();
     let message = scene.await_message(height);
     let content = text(&message["content"]);
@@ -179,7 +185,7 @@ fn a_found_block_is_announced_once_though_an_answer_is_lost_and_the_pool_starts_
     assert_eq!(message["mention_everyone"], true);
     assert_eq!(message["mentions"][0]["id"], SOMEBODY);
     // It is sent again, and taken once.
-    assert_eq!(scene.discord.seen(path, 2).len(), 2);
+    assert_eq!(requests(&scene.discord, path, 2).len(), 2);
     assert_eq!(scene.messages().len(), 1);
     let Scene { pool, node, discord } = scene;
     let mut pool = pool;
@@ -198,14 +204,14 @@ fn nothing_is_lost_while_the_gateway_is_away() {
     let scene = Scene::new();
     scene.link();
     // Cut off, and a command is used before anybody is back.
-    scene.discord.post("drop", &json!({}));
+    scene.discord.ask("POST", "drop", &json!({}));
     assert!(scene.command("notify-stop", None).contains("not told"));
-    let resumed = list(&scene.discord.get("frames?op=6&count=1"));
+    let resumed = scene.discord.list("frames?op=6&count=1");
     assert_eq!((resumed.len(), text(&resumed[0]["path"])), (1, "/resume".to_owned()));
-    assert_eq!(list(&scene.discord.get("frames?op=2")).len(), 1, "no new session");
+    assert_eq!(scene.discord.list("frames?op=2").len(), 1, "no new session");
     scene.pool.await_log(AGAIN, FIELDS, LIMIT);
     // All of Discord is away, while a block is found.
-    scene.discord.post("close", &json!({ "seconds": 8 }));
+    scene.discord.ask("POST", "close", &json!({ "seconds": 8 }));
     let skip = scene.pool.log_length();
     let height = scene.mine();
     scene.await_message(height);
@@ -216,32 +222,32 @@ fn nothing_is_lost_while_the_gateway_is_away() {
 
 #[test]
 fn a_gateway_that_answers_no_heartbeat_is_left_and_one_that_knows_us_no_more_begins_anew() {
-    let discord = StandIn::start("discord", &[]);
-    discord.post("settings", &json!({ "heartbeat_ms": 500 }));
+    let discord = StandIn::start("discord.mjs", &[]);
+    discord.ask("POST", "settings", &json!({ "heartbeat_ms": 500 }));
     let node = Node::new(Chain::Regtest);
-    let pool = Pool::start(settings(&node, &discord, &discord.shows("token")));
-    let beats = list(&discord.get("frames?op=1&count=3"));
+    let pool = Pool::start(settings(&node, &discord, discord.shown("token")));
+    let beats = discord.list("frames?op=1&count=3");
     let at = |index: usize| beats[index]["at_ms"].as_f64().expect("a time");
     assert!(at(2) - at(1) >= 400.0, "{beats:?}");
-    discord.post("settings", &json!({ "acks": false }));
-    assert_eq!(list(&discord.get("frames?op=6&count=1")).len(), 1);
-    discord.post("settings", &json!({ "acks": true }));
+    discord.ask("POST", "settings", &json!({ "acks": false }));
+    assert_eq!(discord.list("frames?op=6&count=1").len(), 1);
+    discord.ask("POST", "settings", &json!({ "acks": true }));
     pool.await_log(AGAIN, FIELDS, LIMIT);
-    discord.post("invalidate", &json!({ "resumable": false }));
-    let begun = list(&discord.get("frames?op=2&count=2&seconds=30"));
+    discord.ask("POST", "invalidate", &json!({ "resumable": false }));
+    let begun = discord.list("frames?op=2&count=2&seconds=30");
     assert_eq!(begun.len(), 2, "a new session");
 }
 
 #[test]
 fn all_of_it_goes_over_tls_with_whom_we_trust() {
-    let discord = StandIn::start("discord", &["--tls"]);
+    let discord = StandIn::start("discord.mjs", &["--tls"]);
     let node = Node::new(Chain::Regtest);
-    let mut settings = settings(&node, &discord, &discord.shows("token"));
+    let mut settings = settings(&node, &discord, discord.shown("token"));
     let stranger = Pool::start(settings.clone());
     let line = stranger.await_log("Discord cannot be reached", FIELDS, LIMIT);
     assert!(line.contains("certificate"), "{line}");
     drop(stranger);
-    settings.environment.push(("SSL_CERT_FILE", discord.shows("ca")));
+    settings.environment.push(("SSL_CERT_FILE", discord.authority().expect("it has one")));
     let pool = Pool::start(settings);
     pool.await_log(CONNECTED, FIELDS, LIMIT);
     let scene = Scene { pool, node, discord };
@@ -256,10 +262,10 @@ fn who_asks_us_to_wait_is_not_asked_before() {
     let path = "/api/v10/channels";
     let slow =
         json!({ "match": path, "kind": "status", "status": 429, "retry_after": 13, "times": 1 });
-    scene.discord.post("fault", &slow);
+    scene.discord.fault(&slow);
     let height = scene.mine();
     scene.await_message(height);
-    let seen = scene.discord.seen(path, 2);
+    let seen = requests(&scene.discord, path, 2);
     let at = |index: usize| seen[index]["at_ms"].as_f64().expect("a time");
     assert!(at(1) - at(0) >= 12_900.0, "{} ms", at(1) - at(0));
     assert_eq!((seen.len(), &seen[0]["status"], &seen[1]["status"]), (2, &json!(429), &json!(200)));
@@ -267,7 +273,7 @@ fn who_asks_us_to_wait_is_not_asked_before() {
 
 #[test]
 fn a_wrong_token_is_said_once_and_the_pool_mines_on() {
-    let discord = StandIn::start("discord", &[]);
+    let discord = StandIn::start("discord.mjs", &[]);
     let node = Node::new(Chain::Regtest);
     let wrong = "a.very-secret.token";
     let mut pool = Pool::start(settings(&node, &discord, wrong));
@@ -275,7 +281,7 @@ fn a_wrong_token_is_said_once_and_the_pool_mines_on() {
     assert!(line.contains("401"), "{line}");
     let hash = Miner::join(pool.stratum(), MINER_ADDRESS).mine_block();
     pool.await_found(&hash);
-    assert_eq!(discord.seen("/api/v10/gateway", 1).len(), 1, "it is not tried again soon");
+    assert_eq!(requests(&discord, "/api/v10/gateway", 1).len(), 1, "it is not tried again soon");
     pool.terminate();
     let said = pool.lines_after(0).join("\n");
     assert!(!said.contains(wrong), "{said}");
@@ -284,10 +290,10 @@ fn a_wrong_token_is_said_once_and_the_pool_mines_on() {
 
 #[test]
 fn a_discord_that_hangs_holds_nobody_up() {
-    let discord = StandIn::start("discord", &[]);
-    discord.post("fault", &json!({ "match": "/api", "kind": "hang" }));
+    let discord = StandIn::start("discord.mjs", &[]);
+    discord.fault(&json!({ "match": "/api", "kind": "hang" }));
     let node = Node::new(Chain::Regtest);
-    let mut pool = Pool::start(settings(&node, &discord, &discord.shows("token")));
+    let mut pool = Pool::start(settings(&node, &discord, discord.shown("token")));
     let hash = Miner::join(pool.stratum(), MINER_ADDRESS).mine_block();
     pool.await_found(&hash);
     let stopping = Instant::now();

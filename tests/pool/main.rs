@@ -10,20 +10,19 @@
 //! | `poll` `ports` `process` `http`               | tools                                     |
 //! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
 //! | `settings` `pool`                             | the program under test                    |
-//! | `stand_in`                                    | a service elsewhere (`tests/services`)    |
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
 //! | `abuse` `refusals` `status` `web`             | bad clients, bad starts, public figures   |
 //! | `reload` `first_run` `admin` `admin_settings` | what an operator changes                  |
 //! | `order` `resume` `shutdown`                   | what a miner may rely on                  |
-//! | `discord`                                     | people who are told of blocks there       |
 //! | `freeze` `churn` `foreign`                    | what one client cannot do to the others   |
 //! | `tls_client` `tls`                            | the same in cipher                        |
 //! | `logs` `full_disk`                            | what is written down, and where           |
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
+//! | `stand_in` `uploads` `discord`                | services around the pool                  |
 
 mod poll;
 mod ports;
@@ -75,5 +74,6 @@ mod status;
 mod supervise;
 mod tip;
 mod tls;
+mod uploads;
 mod web;
 mod workers;

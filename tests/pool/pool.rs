@@ -302,7 +302,8 @@ pub fn command(data_directory: &Path, settings: &Settings) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.args(settings.flags).envs(settings.environment.iter().cloned());
+    command.args(settings.flags);
+    command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     if let Some(shards) = settings.shards {
         command.args(["-shards", &shards.to_string()]);
     }

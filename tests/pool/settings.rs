@@ -50,10 +50,10 @@ pub struct Settings {
     /// `services.toml` and `secrets.toml`, where there is anything to say in them.
     pub services: String,
     pub secrets: String,
-    /// What the program finds in its environment.
-    pub environment: Vec<(&'static str, String)>,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
+    /// What else stands in its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -86,8 +86,8 @@ impl Settings {
             shards: None,
             services: String::new(),
             secrets: String::new(),
-            environment: Vec::new(),
             flags: &[],
+            environment: Vec::new(),
         }
     }
 

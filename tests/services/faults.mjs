@@ -57,13 +57,13 @@ export function endSilently(fault, socket) {
 }
 
 /** The answer that a fault gives instead of the service's own, if it is of that kind. */
-export function replyOf(fault, refusal) {
+export function replyOf(fault, refusal, path) {
   if (fault?.kind === "text") {
     const body = fault.body ?? "<!doctype html><title>Sorry</title><h1>We'll be back soon</h1>";
     return { status: fault.status ?? 200, headers: { "content-type": "text/html" }, body };
   }
   if (fault?.kind !== "status") return undefined;
-  const usual = refusal(fault.status, fault);
+  const usual = refusal(fault.status, fault, path);
   const body = fault.body ?? usual.body;
   const later = fault.retry_after === undefined ? {} : { "retry-after": String(fault.retry_after) };
   return { status: fault.status, headers: { ...later, ...usual.headers, ...fault.headers }, body };

@@ -40,7 +40,7 @@ export const json = (value, status = 200, headers = {}) => ({ status, headers: {
  *
  * `flags`: options of its own, as `parseArgs` wants them. `open(options, url, log)` makes the service:
  *   `answer(request)`   the reply to a request: `{ status, headers, body }`
- *   `refusal(status)`   the reply that the real service gives with that status
+ *   `refusal(status, fault, path)`   the reply that the real service gives with that status
  *   `shown`             what else a client must be given, printed with the address
  *   `control`           answers to more of the control door: `{ "POST rotate": (body) => … }`
  *   `upgrade`           for WebSocket: `(request, socket, head)`
@@ -272,7 +272,7 @@ async function serveOne(request, response, { service, log, faults, listener }) {
   log.body(entry, body);
   const { pathname: path, searchParams: query } = new URL(request.url, "http://stand-in");
   const asked = { method: request.method, path, query, headers: request.headers, body, signal: gone.signal };
-  const reply = replyOf(fault, service.refusal) ?? (await answered(service, asked));
+  const reply = replyOf(fault, service.refusal, path) ?? (await answered(service, asked));
   if (isSilent(fault)) return end();
   const isValue = typeof reply.body === "object" && !Buffer.isBuffer(reply.body);
   const bytes = Buffer.from(isValue ? JSON.stringify(reply.body) : (reply.body ?? ""));
@@ -304,7 +304,7 @@ function upgradeOne(request, socket, head, { service, log, faults, listener }) {
   const fault = faults.take(request.method, request.url);
   const entry = log.begin(request, fault);
   socket.on("error", () => {});
-  const reply = replyOf(fault, service.refusal);
+  const reply = replyOf(fault, service.refusal, entry.path);
   const close = (status, headers = {}) => {
     const lines = Object.entries({ ...headers, connection: "close", "content-length": 0 }).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.end(`HTTP/1.1 ${status} Stand-in\r\n${lines.join("")}\r\n`);

@@ -1,7 +1,6 @@
 //! Servers elsewhere: where each is, and whether all is there that it needs. A pool runs without any
 //! of them, so nothing here is an error: what cannot be used is said, and left out.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::Proxy;
@@ -15,12 +14,9 @@ use crate::config::problem::Problems;
 use crate::notices::{
     DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, TelegramSettings, WebhookSettings,
 };
-use crate::outgoing::OutgoingSettings;
-use crate::price::PriceSettings;
+use crate::outgoing::{OutgoingSettings, is_private};
+use crate::price::{PriceSettings, is_currency};
 use crate::privacy::Secret;
-
-/// Codes of currencies, as the price is asked for in them.
-const CURRENCY_LETTERS: std::ops::RangeInclusive<usize> = 3..=5;
 
 pub fn outgoing(files: &Files, problems: &mut Problems) -> OutgoingSettings {
     let setting = &files.outgoing.proxy;
@@ -40,15 +36,10 @@ pub fn price(files: &Files, problems: &mut Problems) -> Option<PriceSettings> {
         return None;
     }
     let currency = &files.branding.fiat_currency;
-    if !is_currency(&currency.value) {
+    if !is_currency(currency.value.trim()) {
         problems.replace(currency, "3 to 5 letters, such as usd", "there is no price");
     }
     Some(PriceSettings { url: private_url(&raw.url, problems)? })
-}
-
-pub fn is_currency(code: &str) -> bool {
-    let code = code.trim();
-    CURRENCY_LETTERS.contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 pub fn clerk(files: &Files, problems: &mut Problems) -> Option<ClerkSettings> {
@@ -92,14 +83,19 @@ pub fn b2(files: &Files, problems: &mut Problems) -> Option<B2Settings> {
     let prefix = raw.prefix.value.trim().trim_matches('/');
     Some(B2Settings {
         api_url: private_url(&raw.api_url, problems)?,
-        bucket: text(&raw.bucket)?,
+        bucket: bucket(files)?,
         object: match prefix {
             "" => "workers.db".to_owned(),
             prefix => format!("{prefix}/workers.db"),
         },
         key_id: Secret::new(text(&secrets.backblaze_account_id)?),
         key: Secret::new(text(&secrets.backblaze_application_key)?),
+        keep_versions: raw.keep_versions.value.max(0).cast_unsigned() as usize,
     })
+}
+
+pub fn bucket(files: &Files) -> Option<String> {
+    text(&files.backups.bucket)
 }
 
 /// Services of which something is there that is good for nothing without the rest.
@@ -219,7 +215,8 @@ fn private_url(setting: &Setting<String>, problems: &mut Problems) -> Option<Str
 
 /// Where notices are sent: perhaps to a machine beside this one.
 fn reachable_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
-    url(setting, "a URL of https or http", |uri| is_private(uri) || is_plain(uri), problems)
+    let is_allowed = |uri: &Uri| matches!(uri.scheme_str(), Some("https" | "http"));
+    url(setting, "a URL of https or http", is_allowed, problems)
 }
 
 /// Without a `/` at its end. None, and said, when it is not like that; none for a blank one.
@@ -236,14 +233,4 @@ fn url(
     }
     problems.replace(setting, allowed, "the service is left out");
     None
-}
-
-fn is_plain(uri: &Uri) -> bool {
-    uri.scheme_str() == Some("http")
-}
-
-fn is_private(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    uri.scheme_str() == Some("https") || is_plain(uri) && is_here
 }

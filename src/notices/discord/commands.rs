@@ -13,12 +13,13 @@ use super::links::{Links, WeakLinks};
 use super::rest::Rest;
 use super::session::Interaction;
 use super::words;
+use crate::backoff::Backoff;
 use crate::clock::unix_now;
 use crate::codes::{Codes, RedeemError};
 use crate::notices::NoticeWords;
 use crate::store::EditError;
 
-/// Between two attempts to tell Discord our commands, twice as long after each.
+/// Between two attempts to tell Discord our commands.
 const REGISTER_WAIT_FIRST: Duration = Duration::from_secs(10);
 const REGISTER_WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -47,7 +48,7 @@ pub struct Commands {
 struct Registration {
     application_id: String,
     at: Instant,
-    wait: Duration,
+    backoff: Backoff,
 }
 
 impl Commands {
@@ -60,8 +61,9 @@ impl Commands {
                 recv(self.stopped) -> _ => return,
                 recv(jobs) -> job => match job {
                     Ok(Job::Register { application_id }) => {
-                        let (at, wait) = (Instant::now(), REGISTER_WAIT_FIRST);
-                        due = self.register(Registration { application_id, at, wait });
+                        let backoff = Backoff::new(REGISTER_WAIT_FIRST, REGISTER_WAIT_MAX);
+                        let at = Instant::now();
+                        due = self.register(Registration { application_id, at, backoff });
                     }
                     Ok(Job::Answer(interaction)) => self.answer(&interaction),
                     Err(_) => return,
@@ -75,7 +77,7 @@ impl Commands {
 
     /// Tells Discord our commands; what is to be tried again comes back.
     fn register(&self, registration: Registration) -> Option<Registration> {
-        let Registration { application_id, wait, .. } = registration;
+        let Registration { application_id, mut backoff, .. } = registration;
         match self.rest.set_commands(&application_id, &commands()) {
             Ok(()) => {
                 debug!(component = "discord", "commands registered");
@@ -84,8 +86,8 @@ impl Commands {
             Err(error) => {
                 let is_passing = error.is_passing();
                 warn!(component = "discord", %error, is_passing, "commands not registered");
-                let (at, next) = (Instant::now() + wait, (wait * 2).min(REGISTER_WAIT_MAX));
-                is_passing.then_some(Registration { application_id, at, wait: next })
+                let at = Instant::now() + backoff.failed();
+                is_passing.then_some(Registration { application_id, at, backoff })
             }
         }
     }
@@ -319,7 +321,7 @@ mod tests {
         let registration = || Registration {
             application_id: "8".to_owned(),
             at: Instant::now(),
-            wait: REGISTER_WAIT_MAX,
+            backoff: Backoff::new(REGISTER_WAIT_FIRST, REGISTER_WAIT_MAX),
         };
         for (status, is_again) in [(200, false), (403, false), (503, true)] {
             let served = Served::text(&response(status, "{}"));
@@ -333,7 +335,7 @@ mod tests {
             commands.rest = Rest::new(&settings, outgoing());
             let again = commands.register(registration());
             assert_eq!(again.is_some(), is_again, "{status}");
-            assert!(again.is_none_or(|it| it.wait == REGISTER_WAIT_MAX));
+            assert!(again.is_none_or(|it| it.at > Instant::now() && it.backoff.failures() == 1));
         }
     }
 

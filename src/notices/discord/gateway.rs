@@ -1,7 +1,6 @@
 //! The thread that is connected to Discord's gateway: the socket of [`Session`], which says what to do.
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use super::retry::{Ended, Retry};
 use super::session::{Action, Session};
 use super::state::GatewayState;
 use crate::entropy;
-use crate::outgoing::{Outgoing, OutgoingError, Tunnel};
+use crate::outgoing::{Outgoing, OutgoingError, Tunnel, is_private};
 use crate::privacy::{Secret, error_text};
 
 /// How long a read waits before it is looked whether the pool stops.
@@ -298,12 +297,11 @@ impl Place {
             "ws" => false,
             _ => return None,
         };
-        let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-        let is_here = host == "localhost"
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !is_tls && !is_here {
+        // The same rule as for what is asked over HTTP.
+        if !is_private(&url.replacen("ws", "http", 1).parse().ok()?) {
             return None;
         }
+        let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let (scheme, authority, path) = (uri.scheme_str()?, uri.authority()?, uri.path());
         let url = format!("{scheme}://{authority}{path}?{VERSION}").parse().ok()?;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 /// A connection that was good for so long has nothing to do with failures before it. A shorter one
@@ -20,11 +22,17 @@ pub enum Ended {
     Hopeless,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Retry {
-    failures: u32,
+    backoff: Backoff,
     /// The one quick attempt after a good connection was made.
     has_hurried: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(FIRST, LONGEST), has_hurried: false }
+    }
 }
 
 impl Retry {
@@ -32,23 +40,21 @@ impl Retry {
     pub fn wait(&mut self, ended: Ended, chance: f64) -> Duration {
         match ended {
             Ended::Hopeless => {
-                self.failures = self.failures.saturating_add(1);
+                self.backoff.failed();
                 return spread(LONGEST, chance);
             }
             Ended::Lost { good_for, soon } => {
                 if good_for >= GOOD_AFTER {
                     *self = Self::default();
                 }
-                if self.failures == 0 && !self.has_hurried {
+                if self.backoff.failures() == 0 && !self.has_hurried {
                     self.has_hurried = true;
                     return soon;
                 }
             }
             Ended::Unreached => {}
         }
-        let doubled = FIRST.saturating_mul(2_u32.saturating_pow(self.failures));
-        self.failures = self.failures.saturating_add(1);
-        spread(doubled.min(LONGEST), chance)
+        spread(self.backoff.failed(), chance)
     }
 }
 

@@ -41,6 +41,7 @@ pub use routes::answer;
 use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
 use crate::backup::BackupSettings;
+use crate::clerk::Clerk;
 use crate::codes::Codes;
 use crate::command::Command;
 use crate::config::{Paths, admin};
@@ -49,6 +50,7 @@ use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
 use crate::notices::discord::{Discord, Links};
 use crate::saved_workers::SavedWorkers;
+use crate::sightings::Sightings;
 use crate::store::Reader;
 use gate::HashGate;
 
@@ -70,6 +72,9 @@ pub struct AdminPlan {
     pub links: Links,
     /// None when it is not configured.
     pub discord: Option<Discord>,
+    pub sightings: Sightings,
+    /// Who signs people in, if anybody does.
+    pub clerk: Option<Arc<Clerk>>,
     pub reader: Reader,
     pub backup: BackupSettings,
 }

@@ -106,8 +106,8 @@ impl Overview {
             shares_per_minute: positive(snapshot.shares.per_minute),
             pool_hashrate: positive(snapshot.shares.hashrate),
             pool_tag: pool_tag(&snapshot.pool_tag),
-            btc_price_fiat: None,
-            btc_price_updated_at: None,
+            btc_price_fiat: snapshot.price.as_ref().map(|price| price.value),
+            btc_price_updated_at: snapshot.price.as_ref().map(|price| format::rfc3339(price.at)),
             fiat_currency: snapshot.fiat_currency.clone(),
             render_duration: 0,
             workers: snapshot.recent_work.iter().map(RecentWork::new).collect(),
@@ -268,6 +268,10 @@ mod tests {
                     {"workers": 1},
                 ],
             }])
+        );
+        assert_eq!(
+            (&value["btc_price_fiat"], &value["btc_price_updated_at"]),
+            (&json!(81_234.5), &json!("2026-01-31T19:35:02Z"))
         );
         assert_eq!((&value["active_miners"], &value["active_tls_miners"]), (&json!(21), &json!(2)));
     }

@@ -32,9 +32,20 @@ pub struct Frame {
     donation_address: String,
     has_json: bool,
     warnings: Vec<Warning>,
+    price: Option<PriceLine>,
     /// RFC 3339, and as people read it.
     as_of: String,
     as_of_utc: String,
+}
+
+/// What one bitcoin costs; the filter `fiat` reads it from here.
+#[derive(Debug, Serialize)]
+struct PriceLine {
+    value: f64,
+    /// In upper case.
+    currency: String,
+    /// RFC 3339.
+    at: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,6 +81,11 @@ impl Frame {
             donation_address: shown.donation_address.clone(),
             has_json: shown.has_json,
             warnings: warnings(snapshot),
+            price: snapshot.price.as_ref().map(|price| PriceLine {
+                value: price.value,
+                currency: price.currency.to_uppercase(),
+                at: format::rfc3339(price.at),
+            }),
             as_of: format::rfc3339(snapshot.built_at),
             as_of_utc: format::utc(snapshot.built_at),
         }

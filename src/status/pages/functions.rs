@@ -18,6 +18,7 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
         ("lookup_js_url", "lookup.js"),
         ("discord_js_url", "discord.js"),
         ("admin_js_url", "admin.js"),
+        ("clerk_js_url", "clerk.js"),
         ("uplot_js_url", "uplot.js"),
         ("uplot_css_url", "uplot.css"),
     ] {
@@ -40,6 +41,7 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
     templates.add_filter("nanoseconds", |value: Value| number(&value, "nanoseconds"));
     templates.add_filter("bitcoin", |value: Value| number(&value, "bitcoin"));
     templates.add_filter("difficulty_exact", |value: Value| number(&value, "difficulty_exact"));
+    templates.add_filter("fiat", fiat);
     templates.add_filter("coins", |value: Value| {
         number(&value, "bitcoin").map(|text| text.replace(" BTC", ""))
     });
@@ -76,6 +78,18 @@ fn live(state: &State<'_, '_>, name: &str, kind: &str) -> Result<Value, Error> {
     let text = number(&figures.get_attr(name)?, kind)?;
     let html = format!("<span data-live=\"{name}\" data-kind=\"{kind}\">{text}</span>");
     Ok(Value::from_safe_string(html))
+}
+
+/// What so many satoshi cost; nothing while no price is known, and of nothing.
+fn fiat(state: &State<'_, '_>, sats: Value) -> Result<String, Error> {
+    let frame = state.lookup("frame").unwrap_or_default();
+    let price = frame.get_attr("price")?;
+    if price.is_none() || price.is_undefined() || sats.is_none() || sats.is_undefined() {
+        return Ok(String::new());
+    }
+    let (sats, value) = (u64::try_from(sats)?, f64::try_from(price.get_attr("value")?)?);
+    let currency = price.get_attr("currency")?.to_string();
+    Ok(if sats == 0 { String::new() } else { format::fiat(sats, value, &currency) })
 }
 
 /// How long ago that was when the page was made; a dash for never. The browser counts on.

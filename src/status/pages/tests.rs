@@ -55,6 +55,7 @@ fn the_overview_is_complete_without_javascript() {
         "935,424",
         "1 in ",
         "on average",
+        "81,235 <small>USD",
         "Hour from",
     ] {
         assert!(html.contains(text), "{text}");
@@ -70,6 +71,22 @@ fn before_the_first_job_the_page_says_what_it_waits_for() {
     let mut snapshot = sample::empty();
     snapshot.uptime = Duration::from_secs(3600);
     assert!(overview(&snapshot).contains("no job template available"));
+}
+
+#[test]
+fn a_node_that_answers_and_lacks_blocks_is_said_to_be_catching_up() {
+    let mut snapshot = sample::unhealthy();
+    assert!(overview(&snapshot).contains("No connection to the node"));
+    let node = Arc::make_mut(&mut snapshot.node);
+    node.chain.as_mut().unwrap().is_initial_download = true;
+    snapshot.work_source.blocks_behind = Some(7);
+    let html = overview(&snapshot);
+    assert!(
+        html.contains("The node is catching up") && html.contains("Initial block download: yes")
+    );
+    // What it said before it went away is shown, and no reason any more.
+    snapshot.work_source.blocks_behind = None;
+    assert!(overview(&snapshot).contains("No connection to the node"));
 }
 
 #[test]

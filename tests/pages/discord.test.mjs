@@ -1,7 +1,7 @@
 // Somebody connects a Discord account, with the stand-in of tests/services as Discord.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -18,7 +18,7 @@ before(async () => {
   discord = await start("discord");
   const edit = (folder) => {
     writeFileSync(join(folder, "secrets.toml"), `discord_token = "${discord.token}"\n`, { mode: 0o600 });
-    writeFileSync(join(folder, "services.toml"), `
+    appendFileSync(join(folder, "services.toml"), `
 [discord]
 discord_server_id = "${discord.server_id}"
 discord_notify_channel_id = "${discord.channel_id}"

@@ -29,7 +29,7 @@ pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
 pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
-    SavedWorkerRow, Settled, UserRow,
+    SavedWorkerRow, Settled, UserRow, WatchedRow, WorkerState,
 };
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;

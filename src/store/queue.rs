@@ -7,6 +7,7 @@
 //! | bans                      | [`BANS_WAITING_MAX`]     | the new one is in force, not kept   |
 //! | best shares, codes, marks | one of each              | replaced by the newer               |
 //! | best difficulties         | one for a saved worker   | raised                              |
+//! | watched workers           | one for a saved worker   | replaced by the newer               |
 //! | edits of people           | [`EDITS_WAITING_MAX`]    | refused with an error               |
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -54,6 +55,8 @@ struct Waiting {
     best_shares: Option<Vec<BestShareRow>>,
     best_difficulties: HashMap<String, f64>,
     codes: Option<Vec<CodeRow>>,
+    /// By user and worker: [`Change::Watched`] or [`Change::Unwatched`].
+    watched: BTreeMap<(String, String), Change>,
     marks: BTreeMap<&'static str, BackupMark>,
     settled_before: Option<u64>,
     bans_dropped: u64,
@@ -84,6 +87,14 @@ impl Queue {
                 *best = best.max(difficulty);
             }
             Change::Codes(codes) => waiting.codes = Some(codes),
+            Change::Watched(row) => {
+                let key = (row.user_id.clone(), row.worker_hash.clone());
+                waiting.watched.insert(key, Change::Watched(row));
+            }
+            Change::Unwatched { user_id, worker_hash } => {
+                let key = (user_id.clone(), worker_hash.clone());
+                waiting.watched.insert(key, Change::Unwatched { user_id, worker_hash });
+            }
             Change::Backup { key, mark } => {
                 waiting.marks.insert(key, mark);
             }
@@ -141,6 +152,7 @@ impl Queue {
             + waiting.edits.len()
             + waiting.bans.len()
             + waiting.best_difficulties.len()
+            + waiting.watched.len()
             + waiting.marks.len()
             + usize::from(waiting.best_shares.is_some())
             + usize::from(waiting.codes.is_some())
@@ -180,6 +192,11 @@ impl Waiting {
         // Behind those that have ended while they waited.
         if self.bans.is_empty() {
             group.extend(self.ended_bans.take().map(|now| Change::DeleteEndedBans { now }));
+        }
+        while group.len() < GROUP_MAX
+            && let Some((_, change)) = self.watched.pop_first()
+        {
+            group.push(change);
         }
         let room = GROUP_MAX.saturating_sub(group.len());
         let names: Vec<String> = self.best_difficulties.keys().take(room).cloned().collect();

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::connection;
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
-    SavedWorkerRow, UserRow,
+    SavedWorkerRow, UserRow, WatchedRow, WorkerState,
 };
 use crate::privacy;
 
@@ -29,6 +29,7 @@ pub struct Restored {
     pub best_shares: Vec<BestShareRow>,
     pub saved_workers: Vec<SavedWorkerRow>,
     pub codes: Vec<CodeRow>,
+    pub watched: Vec<WatchedRow>,
 }
 
 pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
@@ -39,6 +40,7 @@ pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
         best_shares: best_shares(connection)?,
         saved_workers: saved_workers(connection)?,
         codes: codes(connection)?,
+        watched: watched(connection)?,
     })
 }
 
@@ -171,6 +173,33 @@ fn codes(connection: &Connection) -> rusqlite::Result<Vec<CodeRow>> {
     let rows = statement.query_map([], |row| {
         let (user_id, code) = (text(row, 0)?, text(row, 1)?);
         Ok(CodeRow { user_id, code, created_at: count(row, 2)?, expires_at: count(row, 3)? })
+    })?;
+    rows.collect()
+}
+
+fn watched(connection: &Connection) -> rusqlite::Result<Vec<WatchedRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, lower(trim(worker_hash)), online, since, seen_online, seen_offline,
+             offline_eligible, offline_notified, recovery_eligible, recovery_notified, updated_at
+         FROM discord_worker_state",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let flag = |column| row.get::<_, i64>(column).map(|number| number != 0);
+        Ok(WatchedRow {
+            user_id: row.get(0)?,
+            worker_hash: row.get(1)?,
+            state: WorkerState {
+                online: flag(2)?,
+                since: count(row, 3)?,
+                seen_online: flag(4)?,
+                seen_offline: flag(5)?,
+                offline_eligible: flag(6)?,
+                offline_notified: flag(7)?,
+                recovery_eligible: flag(8)?,
+                recovery_notified: flag(9)?,
+            },
+            updated_at: count(row, 10)?,
+        })
     })?;
     rows.collect()
 }

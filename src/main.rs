@@ -31,6 +31,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::notices::{Notices, NoticesPlan, Timing};
 use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
@@ -55,6 +56,8 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How long a backup that is being made may take to its end.
 const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
+/// How long notices that wait may take to be told.
+const NOTICES_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -233,6 +236,20 @@ fn run(
     let backup_plan =
         BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
+    // Before the blocks: there is none that nobody would hear of.
+    let notices = Notices::spawn(NoticesPlan {
+        settings: config.notices.clone(),
+        words: Arc::new(ArcSwap::from_pointee(config.notices.words.clone())),
+        timing: Timing::default(),
+        outgoing: &outgoing,
+        saved: saved.clone(),
+        roster: roster.clone(),
+        store: store.clone(),
+        watched: restored.watched,
+        blocks: &restored.blocks,
+        listeners: Vec::new(),
+        audience: Box::new(Vec::new),
+    })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
@@ -289,6 +306,7 @@ fn run(
             network: config.network,
             restored: restored.pending,
             lives: restored.blocks.clone(),
+            accepted: notices.blocks(),
         },
         Arc::clone(&rpc),
         store.clone(),
@@ -328,6 +346,7 @@ fn run(
             history,
         },
         backups: backups.figures(),
+        notices: notices.desk(),
         prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
         store,
         snapshots,
@@ -340,6 +359,8 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    // Nothing is found any more; how workers are watched is written down before the database closes.
+    notices.stop(NOTICES_STOP_MAX);
     backups.stop(BACKUP_STOP_MAX);
     switch.stop();
     if let Some(thread) = status_thread {

@@ -10,6 +10,7 @@
 //! | `poll` `ports` `process` `http`               | tools                                     |
 //! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
 //! | `settings` `pool`                             | the program under test                    |
+//! | `stand_in`                                    | services elsewhere, of `tests/services`   |
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
@@ -21,6 +22,7 @@
 //! | `logs` `full_disk`                            | what is written down, and where           |
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
+//! | `notices`                                     | what people are told where they are       |
 //! | `clients`                                     | programs that others have written         |
 
 mod poll;
@@ -33,6 +35,7 @@ mod wallet;
 
 mod pool;
 mod settings;
+mod stand_in;
 
 mod miner;
 mod stratum;
@@ -56,6 +59,7 @@ mod full_disk;
 mod kills;
 mod logs;
 mod minutes;
+mod notices;
 mod order;
 mod outage;
 mod peers;

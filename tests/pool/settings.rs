@@ -47,6 +47,9 @@ pub struct Settings {
     pub idle_seconds: u32,
     /// What `-shards` says; without it the pool decides.
     pub shards: Option<u32>,
+    /// `services.toml` and `secrets.toml`, where there is anything to say in them.
+    pub services: String,
+    pub secrets: String,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
 }
@@ -79,6 +82,8 @@ impl Settings {
             freshness_mode: 1,
             idle_seconds: 180,
             shards: None,
+            services: String::new(),
+            secrets: String::new(),
             flags: &[],
         }
     }
@@ -88,7 +93,7 @@ impl Settings {
         self.cookie_path.clear();
     }
 
-    /// Writes `config.toml`, `tuning.toml` and `policy.toml` below the data directory.
+    /// Writes the files below the data directory.
     pub fn write(&self, data_directory: &Path) {
         let directory = data_directory.join("config");
         fs::create_dir_all(&directory).expect("make the config directory");
@@ -96,7 +101,12 @@ impl Settings {
             ("config.toml", self.config()),
             ("tuning.toml", self.tuning()),
             ("policy.toml", self.policy()),
+            ("services.toml", self.services.clone()),
+            ("secrets.toml", self.secrets.clone()),
         ] {
+            if text.is_empty() {
+                continue;
+            }
             fs::write(directory.join(name), text).unwrap_or_else(|e| panic!("write {name}: {e}"));
         }
     }

@@ -324,6 +324,8 @@ fn a_worker_that_goes_and_comes_back_is_told_of() {
     let mut settings = settings(&node, &inbox);
     settings.services += "[discord]\nworker_notify_threshold_seconds = 2\n";
     settings.flags = &["-saved-workers-local-noauth"];
+    // The miner says nothing meanwhile.
+    settings.idle_seconds = 3600;
     let mut pool = Pool::start(settings);
     let worker = format!("{MINER_ADDRESS}.rig");
     let miner = Miner::join(pool.stratum(), &worker);

@@ -37,6 +37,12 @@ summary() {
 trap summary EXIT
 trap 'exit 130' INT TERM
 
+# Stand-ins for services run in Node.js; one that is there will do, whoever packed it.
+packages() {
+    scripts/packages.sh gcc g++ make cmake pkg-config libzmq3-dev openssl
+    type -P node >/dev/null || scripts/packages.sh nodejs
+}
+
 # A minimal Rust comes without these two.
 toolchain() {
     command -v cargo >/dev/null || PATH=$HOME/.cargo/bin:$PATH
@@ -65,7 +71,7 @@ pages() {
     scripts/pages-check.sh check "${CARGO_TARGET_DIR:-target}/debug"
 }
 
-phase packages scripts/packages.sh gcc g++ make cmake pkg-config libzmq3-dev
+phase packages packages
 phase toolchain toolchain
 phase node node
 phase format cargo fmt --all --check

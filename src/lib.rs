@@ -37,6 +37,7 @@ pub mod profiles;
 pub mod rings;
 pub mod saved_workers;
 pub mod shown;
+pub mod sightings;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
+use gopool::clerk::Clerk;
 use gopool::cli::Flags;
 use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
@@ -39,6 +40,7 @@ use gopool::preview;
 use gopool::price::Prices;
 use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
+use gopool::sightings::Sightings;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
 use gopool::status::{AdminPlan, HttpsPort, PeoplePlan, StatusPlan, StatusSwitch, WorkersPlan};
@@ -230,11 +232,17 @@ fn run(
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
+    let outgoing = Outgoing::new(&config.outgoing);
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
-    let outgoing = Outgoing::new(&config.outgoing);
-    let backup_plan =
-        BackupPlan { state, settings: config.backup.clone(), on_boot: flags.backup_on_boot };
+    let clerk = config.clerk.clone().map(|it| Clerk::spawn(it, outgoing.clone())).transpose()?;
+    let clerk = clerk.map(Arc::new);
+    let backup_plan = BackupPlan {
+        state,
+        settings: config.backup.clone(),
+        on_boot: flags.backup_on_boot,
+        outgoing: outgoing.clone(),
+    };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
     // Before the blocks: there is none that nobody would hear of.
     let notices = Notices::spawn(NoticesPlan {
@@ -254,6 +262,7 @@ fn run(
     let status_thread = match status_ports {
         (None, None) => None,
         (http, https) => {
+            let sightings = Sightings::new(store.clone());
             let plan = StatusPlan {
                 http,
                 https,
@@ -271,7 +280,11 @@ fn run(
                         roster: roster.clone(),
                         history: history.reader(),
                         codes: Arc::clone(&codes),
-                        is_local: flags.saved_workers_local_noauth,
+                        sightings: sightings.clone(),
+                        clerk: clerk.clone(),
+                        local: flags
+                            .saved_workers_local_noauth
+                            .then(|| config.local_noauth_from.clone()),
                     },
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
@@ -286,6 +299,8 @@ fn run(
                     bans: Arc::clone(&shared.bans),
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
+                    sightings,
+                    clerk,
                     reader: reader.clone(),
                     backup: config.backup.clone(),
                 }),

@@ -183,7 +183,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::outgoing::tests::{Served, json, outgoing};
+    use crate::outgoing::tests::{Served, json, outgoing, until};
 
     fn service(served: &Served) -> Service {
         Service {
@@ -201,12 +201,8 @@ mod tests {
         let prices = Prices::spawn(Some(settings), &outgoing(), "EUR").unwrap();
         let asked = served.asked();
         assert!(asked.starts_with("GET /price?ids=bitcoin&vs_currencies=eur HTTP/1.1"), "{asked}");
-        let price = loop {
-            if let Some(price) = prices.price("EUR", SystemTime::now()) {
-                break price;
-            }
-            thread::yield_now();
-        };
+        until(|| prices.price("EUR", SystemTime::now()).is_some());
+        let price = prices.price("EUR", SystemTime::now()).unwrap();
         assert_eq!((price.value, &*price.currency), (81234.5, "eur"));
         assert_eq!(prices.price("usd", SystemTime::now()), None, "it is no price in dollars");
         assert!(prices.price("eur", price.at + AGE_MAX).is_some());

@@ -254,12 +254,19 @@ pub struct MethodFigures {
 }
 
 /// What is known of the node beside its answers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SourceFigures {
-    /// Miners get fresh work of it, as far as can be told.
-    pub healthy: bool,
+    /// Why miners would get no fresh work, in the contract's words (`web.md` §1.11); none when they do.
+    pub trouble: Option<&'static str>,
     /// Headers whose blocks it does not have yet; none when it has not said so lately.
     pub blocks_behind: Option<u64>,
+}
+
+/// Before the first look.
+impl Default for SourceFigures {
+    fn default() -> Self {
+        Self { trouble: Some("no job template available"), blocks_behind: None }
+    }
 }
 
 /// Places of miners that have gone and may come back.

@@ -1,11 +1,13 @@
-//! One copy: taken in a private folder, looked at, and only then put in its place (§12.4, FIX-33).
+//! One copy: taken in a private folder, looked at, and only then put in its place or uploaded
+//! (§12.4, FIX-33).
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::store::{Reader, damage_of};
+use super::uploader::Ready;
+use crate::store::{Reader, damage_of, version_of};
 use crate::whole_file;
 
 /// Banned workers and blocks stand in it by name.
@@ -24,27 +26,41 @@ pub(super) enum CopyError {
     Damaged(String),
 }
 
-/// A copy that is in its place.
+/// A copy in the private folder, looked at.
 #[derive(Debug)]
 pub(super) struct Copied {
+    pub(super) path: PathBuf,
     /// The change counter of the moment that it shows.
     pub(super) version: u64,
-    pub(super) bytes: u64,
 }
 
-pub(super) fn make(reader: &Reader, private: &Path, target: &Path) -> Result<Copied, CopyError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CopyError::Io { path, source }
-    };
-    DirBuilder::new().mode(0o700).recursive(true).create(private).map_err(failed(private))?;
-    let copy = private.join("workers.db");
-    let version = reader.copy_to(&copy)?;
-    if let Some(what) = damage_of(&copy)? {
-        return Err(CopyError::Damaged(what));
+pub(super) fn take(reader: &Reader, private: &Path) -> Result<Copied, CopyError> {
+    let made = DirBuilder::new().mode(0o700).recursive(true).create(private);
+    made.map_err(failed(private))?;
+    let path = private.join("workers.db");
+    let version = reader.copy_to(&path)?;
+    match damage_of(&path)? {
+        Some(what) => Err(CopyError::Damaged(what)),
+        None => Ok(Copied { path, version }),
     }
-    let bytes = put(&copy, target).map_err(failed(target))?;
-    Ok(Copied { version, bytes })
+}
+
+/// Puts it in its place; its size comes back.
+pub(super) fn place(copied: &Copied, target: &Path) -> Result<u64, CopyError> {
+    put(&copied.path, target).map_err(failed(target))
+}
+
+/// A copy of an earlier process, if it is what is known of it: its own counter says so, for a mark
+/// may be older than the file, and the file may be somebody else's (FIX-32).
+pub(super) fn of_earlier(path: &Path, version: u64) -> Option<Ready> {
+    let is_sound = matches!(damage_of(path), Ok(None));
+    let is_known = is_sound && version_of(path).is_ok_and(|found| found == version);
+    is_known.then(|| File::open(path).ok()).flatten().map(|file| Ready { file, version })
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> CopyError {
+    let path = path.to_owned();
+    move |source| CopyError::Io { path, source }
 }
 
 /// Removes what a run has left, or one that was interrupted.

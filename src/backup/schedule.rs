@@ -27,7 +27,9 @@ impl Schedule {
 
     /// Seconds until the next run; 0 when it is due.
     pub(super) fn wait(&self, now: u64) -> u64 {
-        self.due.saturating_sub(now).min(self.interval)
+        let wait = self.due.saturating_sub(now);
+        // Nothing is due so late: the clock was set back, and would have to come up to it again.
+        if wait > self.interval.saturating_mul(2) { 0 } else { wait.min(self.interval) }
     }
 
     pub(super) fn succeeded(&mut self, now: u64) {
@@ -42,6 +44,11 @@ impl Schedule {
         let delay = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due = now.saturating_add(delay.min(self.interval));
+    }
+
+    /// There is something new: it is due now, if it was not before.
+    pub(super) fn hurry(&mut self, now: u64) {
+        self.due = self.due.min(now);
     }
 
     /// Runs in a row that failed.
@@ -72,6 +79,18 @@ mod tests {
         assert_eq!(Schedule::new(1000, 4500, 5000).wait(5000), 500);
         assert_eq!(Schedule::new(1000, 1, 5000).wait(5000), 0);
         assert_eq!(Schedule::new(1000, 9000, 5000).wait(5000), 1000, "the clock was set back");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_end_the_runs() {
+        let mut schedule = Schedule::new(1000, 0, 500_000);
+        schedule.succeeded(500_000);
+        assert_eq!(schedule.wait(499_999), 1000, "a little");
+        assert_eq!(schedule.wait(7000), 0);
+        schedule.succeeded(7000);
+        assert_eq!(schedule.wait(7000), 1000);
+        schedule.failed(7000);
+        assert_eq!(schedule.wait(7), 0);
     }
 
     #[test]

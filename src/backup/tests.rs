@@ -7,8 +7,10 @@ use std::time::Instant;
 use gopool_shards::admission::ban::Ban;
 use sha2::{Digest, Sha256};
 
+use super::service::{MARK, Outcome};
 use super::*;
-use crate::store::{EndedBans, StorePlan, database_path, open};
+use crate::outgoing::tests::outgoing;
+use crate::store::{BackupMark, EndedBans, StorePlan, database_path, open};
 
 struct Pool {
     folder: tempfile::TempDir,
@@ -51,9 +53,12 @@ impl Pool {
             path: Some(path.to_owned()),
             interval: Duration::from_secs(3600),
             force_every_interval: force,
+            is_upload_wanted: false,
+            bucket: None,
             b2: None,
         };
-        let plan = BackupPlan { state: self.folder.path().join("state"), settings, on_boot };
+        let state = self.folder.path().join("state");
+        let plan = BackupPlan { state, settings, on_boot, outgoing: outgoing() };
         Backups::spawn(plan, self.reader.clone(), self.store.clone()).unwrap()
     }
 
@@ -163,6 +168,7 @@ fn nothing_is_copied_when_nothing_has_changed_unless_it_must_be() {
         store: pool.store.clone(),
         last: BackupMark::default(),
         figures: Arc::default(),
+        cloud: None,
     };
     let mut service = service(false);
     let mut run = |forced| match service.back_up("test", forced, 1000) {
@@ -194,6 +200,23 @@ fn a_copy_that_cannot_be_put_in_its_place_is_tried_again_and_the_old_one_stays()
     assert!(figures.last_copy.is_none() && figures.error.unwrap().contains("copy.db"));
     service.stop(Duration::from_secs(5));
     assert_eq!(pool.reader.backup_mark(MARK).unwrap(), BackupMark::default());
+    pool.stop();
+}
+
+#[test]
+fn a_copy_of_an_earlier_process_is_uploaded_only_if_it_is_what_the_marks_say() {
+    let pool = Pool::start();
+    pool.ban("w");
+    let service = pool.service(false, false);
+    let version = wait_for(&service, "a copy", |figures| figures.last_copy.is_some()).version;
+    service.stop(Duration::from_secs(5));
+    let found = |version| copy::of_earlier(&pool.path(), version).map(|ready| ready.version);
+    assert_eq!(found(version), Some(version));
+    assert_eq!((found(version - 1), found(version + 1)), (None, None));
+    std::fs::write(pool.path(), "what is this").unwrap();
+    assert_eq!(found(version), None);
+    std::fs::remove_file(pool.path()).unwrap();
+    assert_eq!(found(version), None);
     pool.stop();
 }
 

@@ -48,7 +48,7 @@ use crate::notices::NoticesSettings;
 use crate::outgoing::OutgoingSettings;
 use crate::price::PriceSettings;
 use crate::shown::Shown;
-use crate::status::{PublicUrl, TrustedProxies};
+use crate::status::{Networks, PublicUrl};
 use crate::store::EndedBans;
 use change::Edits;
 use files::{Files, Legacy};
@@ -69,8 +69,10 @@ pub struct Config {
     pub status_listen: Option<SocketAddr>,
     pub status_tls_listen: Option<SocketAddr>,
     pub public_url: Option<PublicUrl>,
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     pub proxy_protocol: bool,
+    /// Whom the list without signing in is for, beside this machine.
+    pub local_noauth_from: Networks,
     /// What pages say of the pool.
     pub shown: Arc<Shown>,
     /// The currency that bitcoin's price is shown in, as written.

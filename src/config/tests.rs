@@ -171,7 +171,7 @@ fn services_are_there_when_all_that_they_need_is() {
     assert_eq!((threshold, tag), (300, "goPool"));
     let services = "\
         [auth]\nclerk_frontend_api_url = \"https://clerk.example/\"\nclerk_callback_path = \"back\"\n\
-        [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\n\
+        [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\nkeep_versions = 3\n\
         [discord]\ndiscord_server_id = \"1\"\ndiscord_notify_channel_id = \" 2 \"\n\
         [price]\nenabled = true\n[webhook]\nurl = \"http://10.0.0.7:8123/hook\"\n\
         [ntfy]\nurl = \"https://ntfy.sh/topic\"\n[telegram]\nchat_id = \"-7\"\n\
@@ -188,7 +188,7 @@ fn services_are_there_when_all_that_they_need_is() {
         ("/back", "https://clerk.example", None)
     );
     let b2 = config.backup.b2.unwrap();
-    assert_eq!((&*b2.bucket, &*b2.object), ("b", "gopool/workers.db"));
+    assert_eq!((&*b2.bucket, &*b2.object, b2.keep_versions), ("b", "gopool/workers.db", 3));
     let NoticesSettings { discord, webhook, ntfy, telegram, probe, .. } = config.notices;
     let asked: Vec<String> =
         probe.iter().map(|target| format!("{} {}", target.host, target.port)).collect();

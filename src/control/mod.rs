@@ -48,7 +48,7 @@ use crate::profiles::Profiles;
 use crate::rings::disconnects::{DisconnectEvent, Disconnects};
 use crate::rings::events::{ErrorEvents, EventType};
 use crate::rings::histogram::Histogram;
-use crate::snapshot::{BlockFigures, SnapshotCell, StratumListener};
+use crate::snapshot::{BlockFigures, SnapshotCell, SourceFigures, StratumListener};
 use crate::store::{BestShareRow, BlockLife, StoreHandle};
 use crate::supervise::Supervisor;
 use crate::system::SystemReader;
@@ -145,8 +145,8 @@ pub struct Control {
     snapshots: SnapshotCell,
     is_wrong_chain: bool,
     gate: Gate,
-    /// Miners get fresh work, as of the gate's last turn.
-    is_node_healthy: bool,
+    /// Why miners would get no fresh work, as of the gate's last turn.
+    trouble: Option<&'static str>,
     /// What the node said of itself, and when.
     sync: Option<(Instant, Sync)>,
     store: StoreHandle,
@@ -196,7 +196,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         snapshots: plan.snapshots,
         is_wrong_chain: false,
         gate: Gate::default(),
-        is_node_healthy: false,
+        trouble: SourceFigures::default().trouble,
         sync: None,
         store: plan.store,
         profiles: plan.profiles,
@@ -383,7 +383,7 @@ impl Control {
             sync: self.sync.map(|(at, sync)| Sync { age: at.elapsed(), ..sync }),
         };
         let verdict = gate::judge(&facts);
-        self.is_node_healthy = verdict.is_ok();
+        self.trouble = verdict.as_ref().err().map(|unhealthy| unhealthy.reason);
         let phase = match self.gate.turn(verdict, self.started.elapsed()) {
             None => return,
             Some(Turn::Open) => {

@@ -105,7 +105,7 @@ impl Control {
     fn source_figures(&self) -> SourceFigures {
         let sync = self.sync.filter(|(at, _)| at.elapsed() <= SYNC_AGE_MAX);
         SourceFigures {
-            healthy: self.is_node_healthy,
+            trouble: self.trouble,
             blocks_behind: sync.map(|(_, sync)| sync.headers.saturating_sub(sync.blocks)),
         }
     }

@@ -10,12 +10,13 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
-use ureq::http::{self, HeaderMap, Method};
+use ureq::http::{self, HeaderMap, Method, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy, SendBody};
 
@@ -212,6 +213,13 @@ impl Outgoing {
         let tls = is_tls.then(|| Arc::clone(&self.tls));
         Tunnel::open(host, port, tls, self.proxy.as_ref(), CONNECT_TIMEOUT)
     }
+}
+
+/// Whether what is sent to a URL and comes from it is read and changed by nobody on the way.
+pub fn is_private(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    uri.scheme_str() == Some("https") || uri.scheme_str() == Some("http") && is_here
 }
 
 fn user_agent() -> String {

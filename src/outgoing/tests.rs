@@ -55,6 +55,16 @@ impl Served {
     }
 }
 
+/// Waits for what another thread does.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}");
+        thread::yield_now();
+    }
+}
+
 /// A whole response with a JSON body.
 pub(crate) fn json(status: u16, body: &str) -> String {
     let length = body.len();

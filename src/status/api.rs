@@ -149,18 +149,35 @@ pub struct Backup {
     pub failures: u32,
     #[serde(skip)]
     pub last_copy_unix: Option<u64>,
+    /// What is for the operator alone, and for metrics; none when nothing is uploaded.
+    #[serde(skip)]
+    pub upload: Option<Upload>,
+}
+
+#[derive(Debug)]
+pub struct Upload {
+    pub last_unix: Option<u64>,
+    pub failures: u64,
+    pub is_reachable: Option<bool>,
 }
 
 impl Backup {
     fn new(backup: &BackupFigures) -> Self {
-        let unix = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let unix = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+        };
         Self {
             last_attempt_at: time(backup.last_attempt),
             last_copy_at: time(backup.last_copy),
             outcome: backup.outcome,
             error: public_error(backup.error.as_deref()),
             failures: backup.failures,
-            last_copy_unix: backup.last_copy.and_then(unix).map(|since| since.as_secs()),
+            last_copy_unix: backup.last_copy.and_then(unix),
+            upload: backup.upload.as_ref().map(|upload| Upload {
+                last_unix: upload.last_upload.and_then(unix),
+                failures: upload.failures_total,
+                is_reachable: upload.is_reachable,
+            }),
         }
     }
 }

@@ -6,13 +6,14 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and content.
-const FILES: [(&str, &str, &[u8]); 12] = [
+const FILES: [(&str, &str, &[u8]); 13] = [
     ("/static/app.css", CSS, include_bytes!("../../web/app.css")),
     ("/static/theme.js", SCRIPT, include_bytes!("../../web/theme.js")),
     ("/static/app.js", SCRIPT, include_bytes!("../../web/app.js")),
     ("/static/chart.js", SCRIPT, include_bytes!("../../web/chart.js")),
     ("/static/lookup.js", SCRIPT, include_bytes!("../../web/lookup.js")),
     ("/static/admin.js", SCRIPT, include_bytes!("../../web/admin.js")),
+    ("/static/clerk.js", SCRIPT, include_bytes!("../../web/clerk.js")),
     ("/static/uplot.js", SCRIPT, include_bytes!("../../web/vendor/uplot.js")),
     ("/static/uplot.css", CSS, include_bytes!("../../web/vendor/uplot.css")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("../../web/favicon.svg")),

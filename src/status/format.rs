@@ -1,6 +1,7 @@
 //! How figures read: one set of rules for every page (`web.md` §5, its live column).
 //! `web/app.js` follows the same rules, so a refreshed figure looks like the first one.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -100,6 +101,22 @@ pub fn bitcoin(sats: u64) -> String {
 pub fn fiat(sats: u64, price: f64, currency: &str) -> String {
     let cents = (sats as f64 / SATS_PER_BITCOIN as f64 * price * 100.0).round() as u64;
     format!("≈ {}.{:02} {currency}", integer(cents / 100), cents % 100)
+}
+
+/// As a value stands in a query (RFC 3986 §2.1).
+pub fn url_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            byte => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 /// `2.00%`.

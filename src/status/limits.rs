@@ -38,16 +38,18 @@ pub enum Class {
     Search,
     /// `/worker/sha256`.
     Worker,
+    /// `/login` and `/sign-in`, which lead to others.
+    SignIn,
 }
 
 impl Class {
-    const ALL: [Self; 3] = [Self::PathLookup, Self::Search, Self::Worker];
+    const ALL: [Self; 4] = [Self::PathLookup, Self::Search, Self::Worker, Self::SignIn];
 
     /// Requests in a window that starts with the first of them (`web.md` §1.10).
     fn rule(self) -> (u32, Duration) {
         match self {
             Self::PathLookup => (10, Duration::from_secs(60)),
-            Self::Search => (30, Duration::from_secs(60)),
+            Self::Search | Self::SignIn => (30, Duration::from_secs(60)),
             // A page that is open asks every ten seconds, and one may have some rigs.
             Self::Worker => (60, Duration::from_secs(60)),
         }
@@ -58,6 +60,7 @@ impl Class {
         match path {
             "/worker/search" => Some(Self::Search),
             "/worker/sha256" => Some(Self::Worker),
+            "/login" | "/sign-in" => Some(Self::SignIn),
             _ => ["/user/", "/users/", "/stats/"]
                 .iter()
                 .any(|start| path.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))

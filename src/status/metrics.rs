@@ -65,7 +65,7 @@ fn families(server: &Server) -> Vec<Family> {
 
     let (feed, job, process) = (&server.job_feed, server.job.as_ref(), &server.process);
     let (shares, connections, blocks) = (&server.shares, &server.connections, &server.blocks);
-    let measured = &server.measured;
+    let (measured, upload) = (&server.measured, server.backup.upload.as_ref());
     vec![
         info,
         gauge(
@@ -174,6 +174,27 @@ fn families(server: &Server) -> Vec<Family> {
             "",
             "Backups in a row that failed.",
             f64::from(server.backup.failures),
+        ),
+        maybe(
+            "gopool_backup_upload_timestamp_seconds",
+            "seconds",
+            "When a copy of the database was last uploaded.",
+            upload.and_then(|upload| upload.last_unix).map(|unix| unix as f64),
+        ),
+        Family {
+            kind: Kind::Counter,
+            ..maybe(
+                "gopool_backup_upload_failures",
+                "",
+                "Uploads and looks for the bucket that failed.",
+                upload.map(|upload| upload.failures as f64),
+            )
+        },
+        maybe(
+            "gopool_backup_bucket_reachable",
+            "",
+            "1 while the bucket was there when it was asked for last.",
+            upload.and_then(|upload| upload.is_reachable).map(flag),
         ),
         // Notices.
         Family {
@@ -388,7 +409,7 @@ fn families(server: &Server) -> Vec<Family> {
             "gopool_node_healthy",
             "",
             "1 while the node gives fresh work and is in step with its chain.",
-            flag(measured.node.healthy),
+            flag(measured.node.trouble.is_none()),
         ),
         maybe(
             "gopool_node_blocks_behind",

@@ -27,6 +27,7 @@ mod rendered;
 mod routes;
 #[cfg(test)]
 mod sample;
+mod sign_in;
 mod site;
 mod workers;
 
@@ -51,7 +52,7 @@ pub use self::account::PeoplePlan;
 use self::admin::Admin;
 pub use self::admin::AdminPlan;
 use self::events::{Events, FIGURES_INTERVAL};
-pub use self::http::TrustedProxies;
+pub use self::http::Networks;
 use self::http::{Answer, Port, Request, Stopping};
 use self::limits::Places;
 use self::listener::Entrance;
@@ -104,7 +105,7 @@ pub struct StatusPlan {
     /// Bound and listening, as is the next one. While both are there, this one only redirects.
     pub http: Option<TcpListener>,
     pub https: Option<HttpsPort>,
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// They speak the PROXY protocol.
     pub proxy_protocol: bool,
     /// Files that certificate authorities ask for over HTTP.

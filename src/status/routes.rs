@@ -17,6 +17,7 @@ use super::json::{self, Endpoint};
 use super::limits::Class;
 use super::pages::Page;
 use super::rendered::{Document, HTML, Rendered};
+use super::sign_in;
 use super::site::Site;
 use super::workers;
 
@@ -95,6 +96,11 @@ fn route(site: &Site, request: &Request) -> Answer {
             Some(workers) => route.answer(&workers.people, request),
             None => not_found(site, request).into(),
         };
+    }
+    if let Some(workers) = &site.workers
+        && let Some(sign_in) = sign_in::find(&request.path, &workers.people).filter(|_| has_json)
+    {
+        return sign_in.answer(site.paper(), &workers.people, request);
     }
     if let Some(route) = workers::find(&request.path) {
         return match &site.workers {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use gopool_shards::tally::{Accuracy, LastShareLook};
 
-use crate::backup::BackupFigures;
+use crate::backup::{BackupFigures, UploadFigures};
 use crate::history::{History, HistoryReader, MinuteSample};
 use crate::node::peers::PeerCleaning;
 use crate::notices::{ChannelFigures, NoticesFigures, WatchFigures};
@@ -92,7 +92,7 @@ pub fn busy() -> Snapshot {
             .map(|(name, errors)| (name, MethodFigures { times: took(&[12, 400]), errors }))
             .into(),
     };
-    snapshot.work_source = SourceFigures { healthy: true, blocks_behind: Some(0) };
+    snapshot.work_source = SourceFigures { trouble: None, blocks_behind: Some(0) };
     snapshot.block_submits = times(&[(180, 1)]);
     snapshot.parked = ParkedFigures { places: 4, shares: 612 };
     snapshot.feed = FeedFigures {
@@ -231,6 +231,14 @@ pub fn busy() -> Snapshot {
         last_copy: Some(ago(43_800)),
         version: 812,
         outcome: Some("unchanged"),
+        upload: Some(UploadFigures {
+            is_reachable: Some(true),
+            last_upload: Some(ago(43_790)),
+            version: 812,
+            outcome: Some("uploaded"),
+            failures_total: 3,
+            ..UploadFigures::default()
+        }),
         ..BackupFigures::default()
     };
     snapshot.notices = NoticesFigures {
@@ -279,6 +287,7 @@ pub fn busy() -> Snapshot {
 pub fn unhealthy() -> Snapshot {
     let mut snapshot = busy();
     let lost_at = now() - Duration::from_secs(3600);
+    snapshot.work_source.trouble = Some("node/job feed error");
     snapshot.rpc.healthy = false;
     snapshot.rpc.gbt_hour = None;
     snapshot.feed.last_success_at = Some(lost_at);

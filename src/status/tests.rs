@@ -40,7 +40,7 @@ impl Server {
         let mut plan = StatusPlan {
             http: Some(listener),
             https: None,
-            trusted_proxies: TrustedProxies::default(),
+            trusted_proxies: Networks::default(),
             proxy_protocol: false,
             challenges: folder.path().join("challenges"),
             snapshots: snapshots.clone(),

@@ -36,6 +36,14 @@ pub(super) enum BlockChange {
     },
 }
 
+/// Visits of a user that wait to be written. Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Visits {
+    pub first: u64,
+    pub last: u64,
+    pub count: u32,
+}
+
 /// A change that a newer one of its kind takes the place of.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
@@ -48,6 +56,7 @@ pub(super) enum Change {
     Codes(Vec<CodeRow>),
     Watched(WatchedRow),
     Unwatched { user_id: String, worker_hash: String },
+    SeeUser { user_id: String, visits: Visits },
     Backup { key: &'static str, mark: BackupMark },
     DeleteSettledBefore { unix: u64 },
 }
@@ -89,6 +98,16 @@ impl Change {
                 transaction.execute(
                     "DELETE FROM discord_worker_state WHERE user_id = ?1 AND worker_hash = ?2",
                     [user_id, worker_hash],
+                )?;
+                Ok(())
+            }
+            Self::SeeUser { user_id, visits } => {
+                transaction.execute(
+                    "INSERT INTO clerk_users (user_id, first_seen_unix, last_seen_unix, seen_count)
+                     VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (user_id) DO UPDATE SET
+                         last_seen_unix = max(last_seen_unix, ?3), seen_count = seen_count + ?4",
+                    params![user_id, signed(visits.first), signed(visits.last), visits.count],
                 )?;
                 Ok(())
             }

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use gopool_shards::admission::ban::Ban;
 
-use super::change::{BlockChange, Change};
+use super::change::{BlockChange, Change, Visits};
 use super::figures::{StoreFigures, WriterFigures};
 use super::queue::Queue;
 use super::rows::{
@@ -113,6 +113,12 @@ impl StoreHandle {
     pub fn delete_watched(&self, user_id: &str, worker_hash: &str) {
         let [user_id, worker_hash] = [user_id, worker_hash].map(str::to_owned);
         self.0.queue.push(Change::Unwatched { user_id, worker_hash });
+    }
+
+    /// A user has come, at that time.
+    pub fn see_user(&self, user_id: &str, now_unix: u64) {
+        let visits = Visits { first: now_unix, last: now_unix, count: 1 };
+        self.0.queue.push(Change::SeeUser { user_id: user_id.to_owned(), visits });
     }
 
     pub fn save_backup_mark(&self, key: &'static str, mark: BackupMark) {

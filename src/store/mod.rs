@@ -41,3 +41,8 @@ pub use crate::identity::worker_hash_hex as worker_hash;
 pub fn damage_of(path: &std::path::Path) -> rusqlite::Result<Option<String>> {
     connection::damage(&connection::open_to_read(path)?)
 }
+
+/// The change counter in a file that is a copy of the database.
+pub fn version_of(path: &std::path::Path) -> rusqlite::Result<u64> {
+    connection::change_counter(&connection::open_to_read(path)?)
+}

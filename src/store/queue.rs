@@ -8,6 +8,7 @@
 //! | best shares, codes, marks | one of each              | replaced by the newer               |
 //! | best difficulties         | one for a saved worker   | raised                              |
 //! | watched workers           | one for a saved worker   | replaced by the newer               |
+//! | visits of users           | [`USERS_WAITING_MAX`]    | those of one more are not counted   |
 //! | edits of people           | [`EDITS_WAITING_MAX`]    | refused with an error               |
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::change::{BlockChange, Change};
+use super::change::{BlockChange, Change, Visits};
 use super::rows::{BackupMark, BestShareRow, CodeRow};
 
 /// As many as can be in force.
 const BANS_WAITING_MAX: usize = gopool_shards::admission::bans::BANS_MAX;
+/// Users with visits that are not written.
+const USERS_WAITING_MAX: usize = 10_000;
 /// People who press a button; each waits for the answer.
 const EDITS_WAITING_MAX: usize = 256;
 /// Changes that go into one transaction, at most: some milliseconds of work.
@@ -57,6 +60,7 @@ struct Waiting {
     codes: Option<Vec<CodeRow>>,
     /// By user and worker: [`Change::Watched`] or [`Change::Unwatched`].
     watched: BTreeMap<(String, String), Change>,
+    visits: BTreeMap<String, Visits>,
     marks: BTreeMap<&'static str, BackupMark>,
     settled_before: Option<u64>,
     bans_dropped: u64,
@@ -94,6 +98,14 @@ impl Queue {
             Change::Unwatched { user_id, worker_hash } => {
                 let key = (user_id.clone(), worker_hash.clone());
                 waiting.watched.insert(key, Change::Unwatched { user_id, worker_hash });
+            }
+            Change::SeeUser { user_id, visits } => {
+                if let Some(before) = waiting.visits.get_mut(&user_id) {
+                    before.last = before.last.max(visits.last);
+                    before.count += visits.count;
+                } else if waiting.visits.len() < USERS_WAITING_MAX {
+                    waiting.visits.insert(user_id, visits);
+                }
             }
             Change::Backup { key, mark } => {
                 waiting.marks.insert(key, mark);
@@ -153,6 +165,7 @@ impl Queue {
             + waiting.bans.len()
             + waiting.best_difficulties.len()
             + waiting.watched.len()
+            + waiting.visits.len()
             + waiting.marks.len()
             + usize::from(waiting.best_shares.is_some())
             + usize::from(waiting.codes.is_some())
@@ -188,6 +201,11 @@ impl Waiting {
             && let Some((_, change)) = self.bans.pop_first()
         {
             group.push(change);
+        }
+        while group.len() < GROUP_MAX
+            && let Some((user_id, visits)) = self.visits.pop_first()
+        {
+            group.push(Change::SeeUser { user_id, visits });
         }
         // Behind those that have ended while they waited.
         if self.bans.is_empty() {

@@ -10,7 +10,6 @@
 //! | `poll` `ports` `process` `http`               | tools                                     |
 //! | `node` `wallet`                               | Bitcoin Core and what goes in its mempool |
 //! | `settings` `pool`                             | the program under test                    |
-//! | `stand_in`                                    | services elsewhere, of `tests/services`   |
 //! | `work` `stratum` `miner`                      | a Stratum miner                           |
 //! | `prometheus` `scrape`                         | a reader of `/metrics`, and Prometheus    |
 //! | `blocks` `tip` `outage` `shards`              | what must hold for blocks and shares      |
@@ -22,8 +21,8 @@
 //! | `logs` `full_disk`                            | what is written down, and where           |
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
-//! | `notices`                                     | what people are told where they are       |
 //! | `clients`                                     | programs that others have written         |
+//! | `stand_in` `uploads` `notices`                | services around the pool                  |
 
 mod poll;
 mod ports;
@@ -75,5 +74,6 @@ mod status;
 mod supervise;
 mod tip;
 mod tls;
+mod uploads;
 mod web;
 mod workers;

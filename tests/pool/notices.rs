@@ -17,9 +17,10 @@ use crate::pool::Pool;
 use crate::ports;
 use crate::prometheus::{Format, parse};
 use crate::settings::{MINER_ADDRESS, Settings};
-use crate::stand_in::{StandIn, list};
+use crate::stand_in::StandIn;
 
 const SECRET: &str = "a secret of two";
+const CHAT: &str = "4711";
 const LIMIT: Duration = Duration::from_secs(20);
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 /// Of what is not to come: longer than a snapshot, a save and the first retries take.
@@ -28,20 +29,28 @@ const SERVICES: [&str; 3] = ["webhook", "ntfy", "telegram"];
 /// What the paths of their requests begin with.
 const PATHS: [&str; 3] = ["/webhook", "/my-pool", "/bot"];
 
+fn start(flags: &[&str]) -> StandIn {
+    let usual = ["--ntfy-token", "tk_x", "--chat-id", CHAT];
+    StandIn::start("inbox.mjs", &[&usual, flags].concat())
+}
+
 /// A pool that tells all three.
 fn settings(node: &Node, inbox: &StandIn) -> Settings {
     let mut settings = Settings::of(node);
     settings.services = format!(
         "[webhook]\nurl = \"{}/pool\"\n[ntfy]\nurl = \"{}/my-pool\"\n\
          [telegram]\nchat_id = \"{}\"\napi_url = \"{}\"\n",
-        inbox.shows("webhook"),
-        inbox.shows("ntfy"),
-        inbox.shown["chat_id"],
-        inbox.shows("telegram"),
+        inbox.shown("webhook"),
+        inbox.shown("ntfy"),
+        CHAT,
+        inbox.shown("telegram"),
     );
+    if let Some(authority) = inbox.authority() {
+        settings.environment.push(("SSL_CERT_FILE", authority));
+    }
     settings.secrets = format!(
         "webhook_secret = \"{SECRET}\"\nntfy_token = \"tk_x\"\ntelegram_token = \"{}\"\n",
-        inbox.shows("bot_token"),
+        inbox.shown("bot_token"),
     );
     settings
 }
@@ -50,8 +59,8 @@ fn settings(node: &Node, inbox: &StandIn) -> Settings {
 #[track_caller]
 fn inbox_of(inbox: &StandIn, count: usize) -> BTreeMap<&'static str, Vec<Value>> {
     let of = |service: &'static str| {
-        let query = format!("inbox?service={service}&count={count}&seconds=40");
-        (service, list(&inbox.get(&query)))
+        let query = format!("inbox?service={service}&count={count}&seconds=25");
+        (service, list(&inbox.ask("GET", &query, &Value::Null)))
     };
     SERVICES.map(of).into_iter().collect()
 }
@@ -94,7 +103,7 @@ fn scene() -> Node {
 #[test]
 fn a_found_block_reaches_everybody_once_and_a_restart_repeats_nothing() {
     let mut node = scene();
-    let inbox = StandIn::start("inbox", &["--ntfy-token", "tk_x"]);
+    let inbox = start(&["--tls"]);
     let mut pool = Pool::start(settings(&node, &inbox));
     let worker = format!("{MINER_ADDRESS}.rig");
     let mut miner = Miner::join(pool.stratum(), &worker);
@@ -142,7 +151,7 @@ fn a_found_block_reaches_everybody_once_and_a_restart_repeats_nothing() {
 #[test]
 fn what_is_said_follows_the_files() {
     let node = scene();
-    let inbox = StandIn::start("inbox", &["--ntfy-token", "tk_x"]);
+    let inbox = start(&[]);
     let mut settings = settings(&node, &inbox);
     let pool = Pool::start(settings.clone());
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
@@ -173,7 +182,7 @@ const FAULTS: &[(&str, bool)] = &[
 #[test]
 fn whatever_goes_wrong_on_the_way_everybody_is_told() {
     let node = scene();
-    let inbox = StandIn::start("inbox", &["--ntfy-token", "tk_x"]);
+    let inbox = start(&[]);
     let mut pool = Pool::start(settings(&node, &inbox));
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
     for (fault, may_repeat) in FAULTS {
@@ -184,7 +193,7 @@ fn whatever_goes_wrong_on_the_way_everybody_is_told() {
             let mut one = fault.clone();
             one["match"] = json!(prefix);
             one["times"] = json!(fault["times"].as_u64().expect("times") / 3);
-            inbox.post("fault", &one);
+            inbox.fault(&one);
         }
         let hash = find_block(&node, &mut miner);
         let copies = if *may_repeat { 2 } else { 1 };
@@ -208,21 +217,19 @@ fn whatever_goes_wrong_on_the_way_everybody_is_told() {
     // What answers is not the service, such as a hotel's page to sign in; a webhook cannot know.
     afresh(&inbox);
     for prefix in ["/my-pool", "/bot"] {
-        inbox.post("fault", &json!({"match": prefix, "kind": "text", "times": 1}));
+        inbox.fault(&json!({"match": prefix, "kind": "text", "times": 1}));
     }
     find_block(&node, &mut miner);
     counts(&inbox, 1);
     // Gone, and back.
     afresh(&inbox);
-    inbox.post("close", &json!({"seconds": 3}));
+    inbox.ask("POST", "close", &json!({"seconds": 3}));
     find_block(&node, &mut miner);
-    // It cannot be asked either.
-    std::thread::sleep(SILENCE);
     counts(&inbox, 1);
     // Silence: a try ends by itself.
     afresh(&inbox);
     for prefix in PATHS {
-        inbox.post("fault", &json!({"match": prefix, "kind": "hang", "times": 1}));
+        inbox.fault(&json!({"match": prefix, "kind": "hang", "times": 1}));
     }
     find_block(&node, &mut miner);
     counts(&inbox, 1);
@@ -253,8 +260,8 @@ fn whatever_goes_wrong_on_the_way_everybody_is_told() {
         assert!((4..=10).contains(&count), "{complaints:#?}");
     }
     assert!(said.iter().any(|line| line.contains("notices are delivered again")));
-    let token = inbox.shows("bot_token");
-    assert!(!said.iter().any(|line| line.contains(&token) || line.contains(SECRET)));
+    let token = inbox.shown("bot_token");
+    assert!(!said.iter().any(|line| line.contains(token) || line.contains(SECRET)));
     let began = Instant::now();
     assert!(pool.terminate().success());
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
@@ -265,11 +272,11 @@ fn whatever_goes_wrong_on_the_way_everybody_is_told() {
 #[test]
 fn a_block_that_is_refused_is_not_lost() {
     let node = scene();
-    let inbox = StandIn::start("inbox", &["--ntfy-token", "tk_x"]);
+    let inbox = start(&[]);
     let mut pool = Pool::start(settings(&node, &inbox));
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
     for prefix in PATHS {
-        inbox.post("fault", &json!({"match": prefix, "kind": "status", "status": 401, "times": 1}));
+        inbox.fault(&json!({"match": prefix, "kind": "status", "status": 401, "times": 1}));
     }
     find_block(&node, &mut miner);
     for service in SERVICES {
@@ -288,12 +295,13 @@ fn a_block_that_is_refused_is_not_lost() {
 #[test]
 fn a_place_that_cannot_be_trusted_or_reached_is_told_nothing() {
     let node = scene();
-    let inbox = StandIn::start("inbox", &["--tls"]);
+    let inbox = start(&["--tls"]);
     let mut settings = settings(&node, &inbox);
+    settings.environment.clear();
     settings.services = format!(
         "[webhook]\nurl = \"{}/pool\"\n[ntfy]\nurl = \"http://127.0.0.1:{}/x\"\n\
          [telegram]\nchat_id = \"1\"\napi_url = \"http://localhost:1\"\n",
-        inbox.shows("webhook"),
+        inbox.shown("webhook"),
         ports::free(),
     );
     let mut pool = Pool::start(settings);
@@ -305,7 +313,7 @@ fn a_place_that_cannot_be_trusted_or_reached_is_told_nothing() {
         pool.await_log("notice not delivered", &[kind], LIMIT);
     }
     counts(&inbox, 0);
-    assert_eq!(list(&inbox.get("seen?match=/webhook")).len(), 0);
+    assert_eq!(inbox.seen("/webhook").len(), 0);
     find_block(&node, &mut miner);
     let began = Instant::now();
     assert!(pool.terminate().success());
@@ -320,7 +328,7 @@ fn a_place_that_cannot_be_trusted_or_reached_is_told_nothing() {
 fn a_worker_that_goes_and_comes_back_is_told_of() {
     const WATCHING: Duration = Duration::from_secs(330);
     let node = scene();
-    let inbox = StandIn::start("inbox", &["--ntfy-token", "tk_x"]);
+    let inbox = start(&[]);
     let mut settings = settings(&node, &inbox);
     settings.services += "[discord]\nworker_notify_threshold_seconds = 2\n";
     settings.flags = &["-saved-workers-local-noauth"];
@@ -335,7 +343,7 @@ fn a_worker_that_goes_and_comes_back_is_told_of() {
     assert_eq!(saved.expect("an answer").status, 303);
     let hears = |count: usize, limit: Duration| -> Value {
         until(&format!("{count} webhooks"), limit, || {
-            let taken = list(&inbox.get("inbox?service=webhook"));
+            let taken = list(&inbox.ask("GET", "inbox?service=webhook", &Value::Null));
             assert!(taken.len() <= count, "{taken:#?}");
             (taken.len() == count).then(|| taken[count - 1]["body"].clone())
         })
@@ -380,6 +388,11 @@ fn nobody_is_told_anything_unless_somebody_says_where() {
     assert_eq!(metric(&pool, "webhook", "delivered"), None);
 }
 
+#[track_caller]
+fn list(answer: &Value) -> Vec<Value> {
+    answer.as_array().unwrap_or_else(|| panic!("no list: {answer}")).clone()
+}
+
 fn afresh(inbox: &StandIn) {
     for name in ["inbox", "seen", "fault"] {
         inbox.ask("DELETE", name, &Value::Null);
@@ -389,7 +402,8 @@ fn afresh(inbox: &StandIn) {
 /// When the first two requests came, in milliseconds.
 #[track_caller]
 fn tries(inbox: &StandIn, path: &str) -> (i64, i64) {
-    let seen = inbox.seen(path, 2);
+    let query = format!("seen?match={path}&count=2&seconds=20");
+    let seen = list(&inbox.ask("GET", &query, &Value::Null));
     let at = |number: usize| seen[number]["at_ms"].as_i64().expect("a time");
     (at(0), at(1))
 }

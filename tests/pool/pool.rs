@@ -303,6 +303,7 @@ pub fn command(data_directory: &Path, settings: &Settings) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.args(settings.flags);
+    command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     if let Some(shards) = settings.shards {
         command.args(["-shards", &shards.to_string()]);
     }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub secrets: String,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
+    /// What else stands in its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -85,6 +87,7 @@ impl Settings {
             services: String::new(),
             secrets: String::new(),
             flags: &[],
+            environment: Vec::new(),
         }
     }
 

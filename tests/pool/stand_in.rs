@@ -1,102 +1,83 @@
-//! A service elsewhere, as `tests/services` has it: started, told what to do wrong, and asked what it
-//! has seen.
+//! A stand-in for a service around the pool (`tests/services/README.md`): started, made to fail, and
+//! asked what it has seen.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::http;
-use crate::node::text;
+use crate::poll::until;
 use crate::process::Process;
 
-/// Longer than anything that is waited for at the other end.
-const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+/// Its longest wait for a request, and more.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct StandIn {
-    /// Ends it when it is dropped.
+    /// It ends with its standard input, which this holds.
     _process: Process,
-    /// What it shows when it has started.
-    pub shown: Value,
     address: SocketAddr,
+    /// What it said when it was ready.
+    shown: Value,
 }
 
 impl StandIn {
-    /// `name` as its file has it.
+    /// `name` is that of its file.
     #[track_caller]
     pub fn start(name: &str, flags: &[&str]) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
         let mut command = Command::new("node");
-        command
-            .arg(folder().join(format!("{name}.mjs")))
-            .args(flags)
-            // It ends when this does.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.arg(folder.join(name)).args(flags).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let mut line = String::new();
         BufReader::new(process.take_stdout()).read_line(&mut line).expect("its first line");
-        let shown: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"));
-        let port = shown["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let address = ([127, 0, 0, 1], port.expect("a port")).into();
-        Self { _process: process, shown, address }
+        let shown: Value = serde_json::from_str(&line).expect("a line of JSON");
+        let port = shown["port"].as_u64().expect("a port") as u16;
+        Self { _process: process, address: ([127, 0, 0, 1], port).into(), shown }
     }
 
-    /// A member of what it has shown.
+    /// What a client must be given.
     #[track_caller]
-    pub fn shows(&self, name: &str) -> String {
-        text(&self.shown[name])
+    pub fn shown(&self, name: &str) -> &str {
+        self.shown[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.shown))
     }
 
-    /// Its control door.
+    /// The file of whoever has signed its certificate, if it has one.
+    pub fn authority(&self) -> Option<String> {
+        self.shown["ca"].as_str().map(str::to_owned)
+    }
+
+    /// Its control door, which is shut while the service is away.
     #[track_caller]
-    pub fn ask(&self, method: &str, name: &str, body: &Value) -> Value {
+    pub fn ask(&self, method: &str, what: &str, body: &Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let path = format!("/_/{name}");
-        let headers = [("Content-Type", "application/json")];
-        let answer = http::exchange(self.address, method, &path, &headers, &body, ANSWER_LIMIT);
-        let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
-        serde_json::from_str(&answer.body).unwrap_or_default()
+        let path = format!("/_/{what}");
+        let response = until(&format!("{method} {path} is answered"), ANSWER_LIMIT, || {
+            http::exchange(self.address, method, &path, &[], &body, ANSWER_LIMIT).ok()
+        });
+        assert_eq!(response.status, 200, "{method} {path}: {}", response.body);
+        serde_json::from_str(&response.body).expect("JSON")
     }
 
+    /// Requests that come will go wrong.
     #[track_caller]
-    pub fn get(&self, name: &str) -> Value {
-        self.ask("GET", name, &Value::Null)
+    pub fn fault(&self, fault: &Value) {
+        self.ask("POST", "fault", fault);
     }
 
+    /// All is well from now on.
     #[track_caller]
-    pub fn post(&self, name: &str, body: &Value) -> Value {
-        self.ask("POST", name, body)
+    pub fn mend(&self) {
+        self.ask("DELETE", "fault", &Value::Null);
     }
 
-    /// So many of these requests, waited for.
+    /// Requests so far whose paths begin so.
     #[track_caller]
-    pub fn seen(&self, path: &str, count: usize) -> Vec<Value> {
-        list(&self.get(&format!("seen?match={path}&count={count}&seconds=60")))
+    pub fn seen(&self, path: &str) -> Vec<Value> {
+        let seen = self.ask("GET", &format!("seen?match={path}"), &Value::Null);
+        seen.as_array().expect("a list").clone()
     }
-}
-
-/// A list that was answered.
-#[track_caller]
-pub fn list(answer: &Value) -> Vec<Value> {
-    answer.as_array().unwrap_or_else(|| panic!("no list: {answer}")).clone()
-}
-
-/// Where they are, with the packages that they need.
-fn folder() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let script = root.join("scripts/node-packages.sh");
-        let status = Command::new(&script)
-            .arg("tests/services")
-            .status()
-            .unwrap_or_else(|error| panic!("run {}: {error}", script.display()));
-        assert!(status.success(), "{} failed: {status}", script.display());
-        root.join("tests/services")
-    })
 }

@@ -7,7 +7,7 @@ use ureq::http::Uri;
 use crate::config::files::Files;
 use crate::config::keys::Setting;
 use crate::config::problem::Problems;
-use crate::status::{PublicUrl, TrustedProxies};
+use crate::status::{Networks, PublicUrl};
 
 const ALLOWED: &str = "host:port, or :port for all interfaces";
 
@@ -97,11 +97,8 @@ pub fn public_url(setting: &Setting<String>, problems: &mut Problems) -> Option<
     url
 }
 
-pub fn trusted_proxies(
-    setting: &Setting<Vec<String>>,
-    problems: &mut Problems,
-) -> Option<TrustedProxies> {
-    let proxies = TrustedProxies::parse(&setting.value);
+pub fn networks(setting: &Setting<Vec<String>>, problems: &mut Problems) -> Option<Networks> {
+    let proxies = Networks::parse(&setting.value);
     if proxies.is_none() {
         problems.refuse(setting, "addresses, or networks such as 10.0.0.0/8");
     }

@@ -47,7 +47,8 @@ pub fn check(
     let blocked = settings.as_ref().map_or(&[][..], |settings| &settings.banned_clients);
     let shown = shown::shown(files, network, blocked, !flags.no_json, problems);
     let public_url = listen::public_url(&files.server.status_public_url, problems);
-    let trusted_proxies = listen::trusted_proxies(&files.server.trusted_proxies, problems);
+    let trusted_proxies = listen::networks(&files.server.trusted_proxies, problems);
+    let local_noauth_from = listen::networks(&files.auth.local_noauth_from, problems);
     let (listeners, work) = (listeners?, work?);
     Some(Config {
         network,
@@ -58,6 +59,7 @@ pub fn check(
         status_tls_listen: listeners.status_tls,
         public_url,
         trusted_proxies: trusted_proxies?,
+        local_noauth_from: local_noauth_from?,
         proxy_protocol: files.server.proxy_protocol.value,
         shown: Arc::new(shown),
         fiat_currency: fiat_currency(files),
@@ -120,6 +122,8 @@ fn backup(files: &Files, data_dir: &Path, problems: &mut Problems) -> BackupSett
         path: is_wanted.then_some(path),
         interval: Duration::from_secs(raw.interval_seconds.value.max(1).cast_unsigned()),
         force_every_interval: raw.force_every_interval.value,
+        is_upload_wanted: raw.enabled.value,
+        bucket: services::bucket(files),
         b2: services::b2(files, problems),
     }
 }

@@ -16,7 +16,7 @@ use crate::notices::{
     DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, ProbeTarget, TelegramSettings,
     WebhookSettings,
 };
-use crate::outgoing::OutgoingSettings;
+use crate::outgoing::{OutgoingSettings, is_private};
 use crate::price::{PriceSettings, is_currency};
 use crate::privacy::Secret;
 
@@ -85,14 +85,19 @@ pub fn b2(files: &Files, problems: &mut Problems) -> Option<B2Settings> {
     let prefix = raw.prefix.value.trim().trim_matches('/');
     Some(B2Settings {
         api_url: private_url(&raw.api_url, problems)?,
-        bucket: text(&raw.bucket)?,
+        bucket: bucket(files)?,
         object: match prefix {
             "" => "workers.db".to_owned(),
             prefix => format!("{prefix}/workers.db"),
         },
         key_id: Secret::new(text(&secrets.backblaze_account_id)?),
         key: Secret::new(text(&secrets.backblaze_application_key)?),
+        keep_versions: raw.keep_versions.value.max(0).cast_unsigned() as usize,
     })
+}
+
+pub fn bucket(files: &Files) -> Option<String> {
+    text(&files.backups.bucket)
 }
 
 /// Services of which something is there that is good for nothing without the rest.
@@ -189,7 +194,7 @@ fn probe(settings: &NoticesSettings, files: &Files, problems: &mut Problems) -> 
 /// Whom a URL leads to.
 fn place_of(url: &str) -> Option<ProbeTarget> {
     let uri: Uri = url.parse().ok()?;
-    let usual = if is_plain(&uri) { 80 } else { 443 };
+    let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some(ProbeTarget { host, port: uri.port_u16().unwrap_or(usual) })
 }
@@ -258,7 +263,8 @@ fn private_url(setting: &Setting<String>, problems: &mut Problems) -> Option<Str
 
 /// Where notices are sent: perhaps to a machine beside this one.
 fn reachable_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
-    url(setting, "a URL of https or http", |uri| is_private(uri) || is_plain(uri), problems)
+    let is_allowed = |uri: &Uri| matches!(uri.scheme_str(), Some("https" | "http"));
+    url(setting, "a URL of https or http", is_allowed, problems)
 }
 
 /// Without a `/` at its end. None, and said, when it is not like that; none for a blank one.
@@ -275,14 +281,4 @@ fn url(
     }
     problems.replace(setting, allowed, "the service is left out");
     None
-}
-
-fn is_plain(uri: &Uri) -> bool {
-    uri.scheme_str() == Some("http")
-}
-
-fn is_private(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    uri.scheme_str() == Some("https") || is_plain(uri) && is_here
 }

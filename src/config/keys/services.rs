@@ -1,6 +1,6 @@
 //! `secrets.toml` and `services.toml` (`config.md` §3.3, §3.4).
 
-use super::{ANY, above, section};
+use super::{ANY, above, between, section};
 
 section! {
     /// What must not be in any other file. Never written by the pool, and never shown.
@@ -29,6 +29,7 @@ section! {
         clerk_session_cookie_name: Text("__session"), ANY, Restart, "the session's cookie";
         clerk_session_audience: Text(""), ANY, Restart, "audience that tokens must have; \"\" asks for none";
         clerk_api_url: Text("https://api.clerk.com"), ANY, Restart, "Clerk's back end";
+        local_noauth_from: Texts([]), ANY, Restart, "addresses and networks, such as 192.168.0.0/16, that -saved-workers-local-noauth is for beside this machine";
     }
 }
 
@@ -42,6 +43,8 @@ section! {
         keep_local_copy: Bool(true), ANY, Restart, "keep one on this machine, without B2 too";
         force_every_interval: Bool(false), ANY, Restart, "make one even when nothing has changed";
         snapshot_path: Text(""), ANY, Restart, "where the local one is; \"\" is state/workers.db.bak in the data folder";
+        keep_versions: Integer(0), between(0.0, 1000.0), Restart,
+            "versions kept in the bucket, older ones are deleted after an upload; 0 leaves them to the bucket's lifecycle rules";
         api_url: Text("https://api.backblazeb2.com"), ANY, Restart, "where B2 is asked";
     }
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::*;
 use crate::history::HistoryKeeper;
 use crate::ledger::{Ledger, roster};
-use crate::status::auth::LocalMode;
 use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
 use crate::store::{EndedBans, StorePlan, open};
@@ -31,15 +30,17 @@ impl Bench {
         };
         let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
+        let sightings = Sightings::new(store.clone());
         let people = People {
             saved: SavedWorkers::new(Vec::new(), store),
             roster: RosterReader::default(),
             history: keeper.reader(),
             codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
-            identify: Rc::new(LocalMode),
+            sightings,
+            clerk: None,
+            local: Networks::parse(&["0.0.0.0/0"]),
             switch: Arc::default(),
             has_discord: true,
-            is_local: true,
         };
         Self { _folder: folder, people }
     }

@@ -9,8 +9,9 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
 
 pub use forms::Fields;
 pub use list::SavedList;
@@ -19,11 +20,15 @@ pub use routes::find;
 pub use routes::paths;
 
 use super::StatusSwitch;
-use super::auth::{Identify, LocalMode, Nobody};
+use super::auth::{LOCAL_USER, Origin, cookie};
+use super::http::{Networks, Request};
+use crate::clerk::{Clerk, Session};
+use crate::clock::unix_now;
 use crate::codes::Codes;
 use crate::history::HistoryReader;
 use crate::ledger::RosterReader;
 use crate::saved_workers::SavedWorkers;
+use crate::sightings::Sightings;
 
 /// What the status server is given to know people and their workers by.
 pub struct PeoplePlan {
@@ -31,8 +36,11 @@ pub struct PeoplePlan {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
-    /// `-saved-workers-local-noauth`.
-    pub is_local: bool,
+    pub sightings: Sightings,
+    /// Who signs people in, if anybody does.
+    pub clerk: Option<Arc<Clerk>>,
+    /// Beside this machine, for whom `-saved-workers-local-noauth` is; none without that flag.
+    pub local: Option<Networks>,
 }
 
 /// What is known of people and their workers, for the status server.
@@ -42,28 +50,80 @@ pub struct People {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
-    pub identify: Rc<dyn Identify>,
+    sightings: Sightings,
+    pub clerk: Option<Arc<Clerk>>,
+    /// Whoever comes from here is the one local user.
+    pub local: Option<Networks>,
     /// Knows `status_public_url`, which may change while the pool runs.
     pub switch: Arc<StatusSwitch>,
     /// Codes are made for those who can use them.
     pub has_discord: bool,
-    /// Nobody signs in or out.
-    pub is_local: bool,
+}
+
+/// What a page needs to have Clerk's script on it.
+#[derive(Debug, Serialize)]
+pub struct ClerkScript {
+    src: String,
+    publishable_key: String,
 }
 
 impl People {
     pub fn new(plan: PeoplePlan, switch: Arc<StatusSwitch>) -> Self {
-        let identify: Rc<dyn Identify> =
-            if plan.is_local { Rc::new(LocalMode) } else { Rc::new(Nobody) };
         Self {
             saved: plan.saved,
             roster: plan.roster,
             history: plan.history,
             codes: plan.codes,
-            identify,
+            sightings: plan.sightings,
+            clerk: plan.clerk,
+            local: plan.local,
             switch,
             has_discord: false,
-            is_local: plan.is_local,
         }
+    }
+
+    /// Who sent a request; none for somebody who is not signed in. They have been here, then.
+    pub fn user_of(&self, request: &Request) -> Option<String> {
+        let session = self.session_of(request).map(|session| session.user_id);
+        let user = session.or_else(|| self.is_local(request).then(|| LOCAL_USER.to_owned()))?;
+        self.sightings.see(&user, unix_now());
+        Some(user)
+    }
+
+    /// The session at Clerk that a request's cookie holds a token of.
+    pub fn session_of(&self, request: &Request) -> Option<Session> {
+        let clerk = self.clerk.as_ref()?;
+        let token = cookie(request, &clerk.settings.cookie_name).filter(|it| !it.is_empty())?;
+        let origin = self.origin(request).map(|origin| origin.to_string());
+        clerk.check(token, origin.as_deref()).ok()
+    }
+
+    /// `-saved-workers-local-noauth`: whoever reaches the pages from here shares one list. No cookie
+    /// protects it, so it is not for everybody (FIX-44).
+    fn is_local(&self, request: &Request) -> bool {
+        let is_near = |near: &Networks| {
+            request.client.to_canonical().is_loopback() || near.contains(request.client)
+        };
+        self.local.as_ref().is_some_and(is_near)
+    }
+
+    pub fn public_url(&self) -> Option<String> {
+        self.switch.public_url.load().as_ref().map(|url| url.to_string())
+    }
+
+    /// Where the pages are, as browsers know them.
+    pub fn origin(&self, request: &Request) -> Option<Origin> {
+        Origin::canonical(self.public_url().as_deref(), request, request.is_https)
+    }
+
+    pub fn clerk_script(&self) -> Option<ClerkScript> {
+        let settings = &self.clerk.as_ref()?.settings;
+        Some(ClerkScript {
+            src: format!(
+                "{}/npm/@clerk/clerk-js@5/dist/clerk.browser.js",
+                settings.frontend_api_url
+            ),
+            publishable_key: settings.publishable_key.clone(),
+        })
     }
 }

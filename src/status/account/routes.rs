@@ -77,14 +77,13 @@ impl AccountRoute {
 
     /// Who is not signed in learns nothing, and who is changes something only from our own pages.
     pub fn answer(&self, people: &People, request: &Request) -> Answer {
-        let Some(user) = people.identify.user_of(request) else {
+        let Some(user) = people.user_of(request) else {
             return Response::plain(Status::Unauthorized).into();
         };
-        if self.method == Method::Post {
-            let public = people.switch.public_url.load().as_ref().map(|url| url.to_string());
-            if let Err(refused) = refuse_foreign(request, public.as_deref()) {
-                return refused.into();
-            }
+        if self.method == Method::Post
+            && let Err(refused) = refuse_foreign(request, people.public_url().as_deref())
+        {
+            return refused.into();
         }
         (self.answer)(people, &user, request)
     }

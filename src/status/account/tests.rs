@@ -7,13 +7,12 @@ use super::bench::{Bench, look};
 use super::*;
 use crate::clock::unix_now;
 use crate::identity::worker_hash_hex as worker_hash;
-use crate::status::auth::Nobody;
 use crate::status::http::{Method, Request, Status};
 
 #[test]
 fn who_is_not_signed_in_learns_and_changes_nothing() {
     let mut bench = Bench::new();
-    bench.people.identify = Rc::new(Nobody);
+    bench.people.local = None;
     for path in ["/api/saved-workers", "/api/saved-workers/history?hash=pool"] {
         assert_eq!(bench.get(path).0, Status::Unauthorized);
     }

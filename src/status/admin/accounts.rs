@@ -162,11 +162,15 @@ pub fn delete(visit: Visit) -> Answer {
         let admin = visit.admin();
         let (saved, codes, targets) =
             (admin.plan.saved.clone(), Arc::clone(&admin.plan.codes), users.join(", "));
+        let sightings = admin.plan.sightings.clone();
         let work = move || {
             let removed = saved.remove_users(&users);
             if removed.is_ok() {
                 let mut codes = codes.lock().expect("no code panics while it holds this");
-                users.iter().for_each(|user| codes.forget_user(user));
+                for user in &users {
+                    codes.forget_user(user);
+                    sightings.forget(user);
+                }
             }
             removed
         };

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::super::account::Fields;
+use super::super::format;
 
 const PER_PAGE: usize = 25;
 const PER_PAGE_MAX: usize = 200;
@@ -104,24 +105,10 @@ impl Wanted {
         let mut query = format!("page={page}&per_page={}", self.per_page);
         if !self.search.is_empty() {
             query += "&q=";
-            query += &encoded(&self.search);
+            query += &format::url_encoded(&self.search);
         }
         query
     }
-}
-
-/// As it may stand in an address.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                encoded.push(char::from(byte));
-            }
-            byte => encoded += &format!("%{byte:02X}"),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

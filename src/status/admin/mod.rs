@@ -41,6 +41,7 @@ pub use routes::answer;
 use super::StatusSwitch;
 use super::auth::{Backoff, Cookie, Sessions};
 use crate::backup::BackupSettings;
+use crate::clerk::Clerk;
 use crate::codes::Codes;
 use crate::command::Command;
 use crate::config::{Paths, admin};
@@ -48,6 +49,7 @@ use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
 use crate::saved_workers::SavedWorkers;
+use crate::sightings::Sightings;
 use crate::store::Reader;
 use gate::HashGate;
 
@@ -66,6 +68,9 @@ pub struct AdminPlan {
     pub bans: Arc<Bans>,
     pub saved: SavedWorkers,
     pub codes: Arc<Mutex<Codes>>,
+    pub sightings: Sightings,
+    /// Who signs people in, if anybody does.
+    pub clerk: Option<Arc<Clerk>>,
     pub reader: Reader,
     pub backup: BackupSettings,
 }

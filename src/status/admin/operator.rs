@@ -8,7 +8,10 @@ use super::super::format;
 use super::super::http::Response;
 use super::audit::Entry;
 use super::visit::Visit;
+use crate::backup::{B2Settings, UploadFigures};
+use crate::clerk::{Clerk, REFRESH_DISTANCE};
 use crate::notices::ChannelFigures;
+use crate::privacy::without_credentials;
 
 pub const PATH: &str = "/admin/operator";
 
@@ -70,11 +73,41 @@ struct BackupCell {
     outcome: Option<&'static str>,
     error: Option<String>,
     failures: u32,
+    is_upload_wanted: bool,
+    bucket: Option<String>,
+    upload: Option<UploadCell>,
+}
+
+/// How uploads do; none when there are none.
+#[derive(Serialize)]
+struct UploadCell {
+    object: String,
+    is_reachable: Option<bool>,
+    last_upload: Option<String>,
+    version: u64,
+    outcome: Option<&'static str>,
+    error: Option<String>,
+    failures: u32,
+}
+
+impl UploadCell {
+    fn new(figures: &UploadFigures, settings: &B2Settings) -> Self {
+        Self {
+            object: settings.object.clone(),
+            is_reachable: figures.is_reachable,
+            last_upload: figures.last_upload.map(format::rfc3339),
+            version: figures.version,
+            outcome: figures.outcome,
+            error: figures.error.clone(),
+            failures: figures.failures,
+        }
+    }
 }
 
 impl BackupCell {
     fn new(visit: &Visit) -> Self {
         let (figures, settings) = (&visit.desk.paper.snapshot().backup, &visit.admin().plan.backup);
+        let upload = figures.upload.as_ref().zip(settings.b2.as_ref());
         Self {
             path: figures.path.as_ref().map(|path| path.display().to_string()),
             interval: format::uptime(settings.interval),
@@ -85,6 +118,40 @@ impl BackupCell {
             outcome: figures.outcome,
             error: figures.error.clone(),
             failures: figures.failures,
+            is_upload_wanted: settings.is_upload_wanted,
+            bucket: settings.bucket.clone(),
+            upload: upload.map(|(figures, settings)| UploadCell::new(figures, settings)),
+        }
+    }
+}
+
+/// How signing in does (`state-and-services.md` §14.9).
+#[derive(Serialize)]
+struct ClerkCell {
+    keys: usize,
+    fetched_at: Option<String>,
+    error: Option<String>,
+    refresh_seconds: u64,
+    issuer: String,
+    jwks_url: String,
+    signin_url: String,
+    callback_path: String,
+    cookie_name: String,
+}
+
+impl ClerkCell {
+    fn new(clerk: &Clerk) -> Self {
+        let (figures, settings) = (clerk.figures(), &clerk.settings);
+        Self {
+            keys: figures.keys,
+            fetched_at: figures.fetched_at.map(format::rfc3339),
+            error: figures.error,
+            refresh_seconds: REFRESH_DISTANCE.as_secs(),
+            issuer: settings.issuer_url.clone(),
+            jwks_url: without_credentials(&settings.jwks_url),
+            signin_url: without_credentials(&settings.signin_url),
+            callback_path: settings.callback_path.clone(),
+            cookie_name: settings.cookie_name.clone(),
         }
     }
 }
@@ -124,6 +191,7 @@ pub fn page(visit: &Visit) -> Response {
         watched => watch.map(|watch| watch.watched),
         channels => snapshot.notices.channels.iter().map(NoticesRow::from).collect::<Vec<_>>(),
     };
+    let clerk = admin.plan.clerk.as_deref().map(ClerkCell::new);
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
         .into_iter()
@@ -141,7 +209,7 @@ pub fn page(visit: &Visit) -> Response {
     visit.page(
         PATH,
         "admin_operator.html",
-        context! { pool, price, store, notices, backup => BackupCell::new(visit), sessions, audit },
+        context! { pool, price, clerk, store, notices, backup => BackupCell::new(visit), sessions, audit },
         None,
     )
 }

@@ -58,6 +58,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
         logs,
         roster: RosterReader::default(),
         bans: Arc::default(),
+        sightings: Sightings::new(store.clone()),
+        clerk: None,
         saved: SavedWorkers::new(Vec::new(), store),
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         reader,
@@ -65,6 +67,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
             path: None,
             interval: Duration::from_secs(3600),
             force_every_interval: false,
+            is_upload_wanted: false,
+            bucket: None,
             b2: None,
         },
     }

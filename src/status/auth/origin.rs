@@ -1,5 +1,7 @@
 //! Whether a request that changes something comes from our own pages (`web.md` §3.8).
 
+use std::fmt;
+
 use super::super::http::Request;
 
 /// Where the pool's pages are, as browsers see them: `https://pool.example:8443`.
@@ -19,6 +21,10 @@ impl Origin {
         }
     }
 
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// Scheme, host and port, the usual port left out; none when it is no such URL.
     pub fn of_url(url: &str) -> Option<Self> {
         let (scheme, rest) = url.trim().split_once("://")?;
@@ -33,6 +39,12 @@ impl Origin {
         let host = authority.strip_suffix(usual_port).unwrap_or(&authority);
         let is_sound = !host.is_empty() && !host.contains(['@', '\\', ' ']);
         is_sound.then(|| Self(format!("{scheme}://{host}")))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

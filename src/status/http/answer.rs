@@ -3,8 +3,19 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{TryRecvError, bounded};
+use glommio::timer::sleep;
 
 use super::Response;
+
+/// Requests that wait for a server elsewhere, each with a thread.
+const ELSEWHERE_MAX: usize = 16;
+/// A server elsewhere takes longer than this anyway.
+const ELSEWHERE_POLL: Duration = Duration::from_millis(5);
 
 /// Bytes to come, each part shared by all who get it.
 pub type NextChunks<'a> = Pin<Box<dyn Future<Output = Vec<Rc<[u8]>>> + 'a>>;
@@ -48,5 +59,39 @@ impl Answer {
         Self::Later(Box::pin(
             async move { respond(glommio::executor().spawn_blocking(work).await) },
         ))
+    }
+
+    /// The same for what waits for a server elsewhere, which may hang: on a thread that nobody else
+    /// waits for. `respond` gets nothing when too many hang already.
+    pub fn elsewhere<T: Send + 'static>(
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+        respond: impl FnOnce(Option<T>) -> Response + 'static,
+    ) -> Self {
+        static HANGING: AtomicUsize = AtomicUsize::new(0);
+        if HANGING.fetch_add(1, Ordering::Relaxed) >= ELSEWHERE_MAX {
+            HANGING.fetch_sub(1, Ordering::Relaxed);
+            return respond(None).into();
+        }
+        let (done, result) = bounded(1);
+        let run = move || {
+            let value = work();
+            HANGING.fetch_sub(1, Ordering::Relaxed);
+            // Whoever asked may have gone.
+            let _heard = done.send(value);
+        };
+        if thread::Builder::new().name(name.to_owned()).spawn(run).is_err() {
+            HANGING.fetch_sub(1, Ordering::Relaxed);
+            return respond(None).into();
+        }
+        Self::Later(Box::pin(async move {
+            loop {
+                match result.try_recv() {
+                    Ok(value) => return respond(Some(value)),
+                    Err(TryRecvError::Disconnected) => return respond(None),
+                    Err(TryRecvError::Empty) => sleep(ELSEWHERE_POLL).await,
+                }
+            }
+        }))
     }
 }

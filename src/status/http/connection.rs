@@ -15,7 +15,7 @@ use glommio::timer::sleep;
 use tracing::debug;
 
 use super::answer::{Answer, Chunks};
-use super::proxies::TrustedProxies;
+use super::proxies::Networks;
 use super::request::{Method, Request, RequestReader};
 use super::response::{Response, Status};
 use crate::status::format;
@@ -49,7 +49,7 @@ pub struct Port {
     pub answer: Box<dyn Fn(&Request) -> Answer>,
     /// People are meant to come over HTTPS alone.
     pub is_public_https: Box<dyn Fn() -> bool>,
-    pub proxies: Rc<TrustedProxies>,
+    pub proxies: Rc<Networks>,
     pub stopping: Rc<Stopping>,
 }
 

@@ -18,6 +18,6 @@ pub use answer::{Answer, Chunks, NextChunks};
 pub use connection::{HANDSHAKE_TIMEOUT, Peer, Port, Stopping, serve, within};
 pub use etag::fingerprint;
 pub use host::host_name;
-pub use proxies::TrustedProxies;
+pub use proxies::Networks;
 pub use request::{Method, Request};
 pub use response::{Body, Response, Status};

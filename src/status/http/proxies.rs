@@ -48,11 +48,11 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// `server.trusted_proxies`; none by default.
+/// Some of them: `server.trusted_proxies`, none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<Network>);
+pub struct Networks(Vec<Network>);
 
-impl TrustedProxies {
+impl Networks {
     /// None when one of them is neither an address nor a network.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Option<Self> {
         let networks = texts.iter().map(|text| Network::parse(text.as_ref().trim()));
@@ -121,11 +121,11 @@ mod tests {
             ("fd00::/8", "fd12::1", "fe80::1"),
             ("2001:db8::/64", "2001:db8::ffff:0:0:1", "2001:db8:0:1::1"),
         ] {
-            let proxies = TrustedProxies::parse(&[network]).unwrap();
+            let proxies = Networks::parse(&[network]).unwrap();
             assert!(proxies.contains(ip(inside)), "{inside} in {network}");
             assert!(!proxies.contains(ip(outside)), "{outside} in {network}");
         }
-        assert!(TrustedProxies::parse(&["::/0"]).unwrap().contains(ip("1.2.3.4")));
+        assert!(Networks::parse(&["::/0"]).unwrap().contains(ip("1.2.3.4")));
         for text in
             ["", "x", "1.2.3", "1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/-1", "1.2.3.4/+8"]
         {
@@ -135,7 +135,7 @@ mod tests {
 
     /// Who asked, and whether over HTTPS, when `origin` sends these fields.
     fn identify(origin: &str, headers: &[(&str, &str)]) -> (String, bool) {
-        let proxies = TrustedProxies::parse(&["10.0.0.0/8", "::1"]).unwrap();
+        let proxies = Networks::parse(&["10.0.0.0/8", "::1"]).unwrap();
         let mut request = Request::get("/", headers);
         proxies.identify(&mut request, ip(origin), false);
         (request.client.to_string(), request.is_https)

@@ -13,13 +13,17 @@ const HTTPS_ONLY_FIELD: &str = "Strict-Transport-Security: max-age=31536000\r\n"
 /// sent whole.
 const COMMON_FIELDS: &str = concat!(
     "Accept-Ranges: none\r\n",
-    "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; ",
-    "frame-ancestors 'none'; form-action 'self'\r\n",
     "X-Content-Type-Options: nosniff\r\n",
     "X-Frame-Options: DENY\r\n",
     "Referrer-Policy: no-referrer\r\n",
     "Permissions-Policy: camera=(), microphone=(), geolocation=(), payment=(), usb=()\r\n",
     "Cross-Origin-Opener-Policy: same-origin\r\n",
+);
+
+/// On every response that has none of its own.
+const POLICY_FIELD: &str = concat!(
+    "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; ",
+    "frame-ancestors 'none'; form-action 'self'\r\n",
 );
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +231,8 @@ impl Response {
             line(&["Content-Length: ", &self.body.as_bytes().len().to_string(), "\r\n"]);
         }
         line(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n"]);
-        line(&[if https_only { HTTPS_ONLY_FIELD } else { "" }, COMMON_FIELDS, "\r\n"]);
+        let policy = self.field("Content-Security-Policy").map_or(POLICY_FIELD, |_| "");
+        line(&[if https_only { HTTPS_ONLY_FIELD } else { "" }, policy, COMMON_FIELDS, "\r\n"]);
     }
 }
 
@@ -265,9 +270,9 @@ mod tests {
              ETag: \"abc\"\r\n\
              Content-Length: 2\r\n\
              Connection: keep-alive\r\n\
-             Accept-Ranges: none\r\n\
              Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; \
              frame-ancestors 'none'; form-action 'self'\r\n\
+             Accept-Ranges: none\r\n\
              X-Content-Type-Options: nosniff\r\n\
              X-Frame-Options: DENY\r\n\
              Referrer-Policy: no-referrer\r\n\

@@ -17,6 +17,7 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
         ("chart_js_url", "chart.js"),
         ("lookup_js_url", "lookup.js"),
         ("admin_js_url", "admin.js"),
+        ("clerk_js_url", "clerk.js"),
         ("uplot_js_url", "uplot.js"),
         ("uplot_css_url", "uplot.css"),
     ] {

@@ -27,7 +27,7 @@ use super::assets::Assets;
 pub struct Pages(Environment<'static>);
 
 /// Those in the binary, by the names under which an operator may put others in their place.
-const EMBEDDED: [(&str, &str); 30] = [
+const EMBEDDED: [(&str, &str); 31] = [
     ("layout.html", include_str!("../../../web/layout.html")),
     ("parts.html", include_str!("../../../web/parts.html")),
     ("overview.html", include_str!("../../../web/overview.html")),
@@ -53,6 +53,7 @@ const EMBEDDED: [(&str, &str); 30] = [
     ("admin.html", include_str!("../../../web/admin.html")),
     ("admin_parts.html", include_str!("../../../web/admin_parts.html")),
     ("admin_miners.html", include_str!("../../../web/admin_miners.html")),
+    ("sign_in.html", include_str!("../../../web/sign_in.html")),
     ("admin_strangers.html", include_str!("../../../web/admin_strangers.html")),
     ("admin_accounts.html", include_str!("../../../web/admin_accounts.html")),
     ("admin_bans.html", include_str!("../../../web/admin_bans.html")),

@@ -160,6 +160,9 @@ struct Sync {
 
 impl Notice {
     fn new(snapshot: &Snapshot) -> Option<Self> {
+        let chain = snapshot.node.chain.as_ref();
+        let behind = chain.filter(|c| c.is_initial_download || c.blocks < c.headers);
+        let is_catching_up = behind.is_some() && snapshot.work_source.blocks_behind.is_some();
         let (is_error, title, text, reason) = match Health::of(snapshot) {
             Health::Good => return None,
             Health::Starting => (
@@ -169,7 +172,8 @@ impl Notice {
                  as the first block template is here.",
                 None,
             ),
-            Health::Degraded(reason @ "node syncing/indexing") => (
+            // It answers, and has told so lately: that it gives no work follows from this.
+            Health::Degraded(reason) if is_catching_up => (
                 true,
                 "The node is catching up",
                 "Work is paused until the Bitcoin node has the whole chain.",
@@ -188,8 +192,6 @@ impl Notice {
                 Some(reason),
             ),
         };
-        let chain = snapshot.node.chain.as_ref();
-        let behind = chain.filter(|c| c.is_initial_download || c.blocks < c.headers);
         Some(Self {
             is_error,
             title,

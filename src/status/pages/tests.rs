@@ -74,6 +74,22 @@ fn before_the_first_job_the_page_says_what_it_waits_for() {
 }
 
 #[test]
+fn a_node_that_answers_and_lacks_blocks_is_said_to_be_catching_up() {
+    let mut snapshot = sample::unhealthy();
+    assert!(overview(&snapshot).contains("No connection to the node"));
+    let node = Arc::make_mut(&mut snapshot.node);
+    node.chain.as_mut().unwrap().is_initial_download = true;
+    snapshot.work_source.blocks_behind = Some(7);
+    let html = overview(&snapshot);
+    assert!(
+        html.contains("The node is catching up") && html.contains("Initial block download: yes")
+    );
+    // What it said before it went away is shown, and no reason any more.
+    snapshot.work_source.blocks_behind = None;
+    assert!(overview(&snapshot).contains("No connection to the node"));
+}
+
+#[test]
 fn nothing_private_and_no_foreign_markup_gets_into_a_page() {
     let mut snapshot = sample::busy();
     let shown = Arc::make_mut(&mut snapshot.shown);

@@ -27,7 +27,7 @@ fn the_eleventh_lookup_in_a_minute_is_refused_and_a_forged_address_does_not_help
 #[test]
 fn behind_a_trusted_proxy_each_client_counts_for_itself() {
     let server = Server::with(|plan, _| {
-        plan.trusted_proxies = TrustedProxies::parse(&["127.0.0.1"]).unwrap();
+        plan.trusted_proxies = Networks::parse(&["127.0.0.1"]).unwrap();
     });
     for _ in 0..10 {
         assert!(!is_limited(&server.talk(&lookup("X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\n"))));
@@ -39,7 +39,7 @@ fn behind_a_trusted_proxy_each_client_counts_for_itself() {
 #[test]
 fn https_at_a_trusted_proxy_is_https() {
     let server = Server::with(|plan, _| {
-        plan.trusted_proxies = TrustedProxies::parse(&["127.0.0.0/8"]).unwrap();
+        plan.trusted_proxies = Networks::parse(&["127.0.0.0/8"]).unwrap();
     });
     let url = PublicUrl { is_https: true, host: "pool.example".to_owned(), port: None };
     server.switch.set_public_url(Some(url));
@@ -56,7 +56,7 @@ fn https_at_a_trusted_proxy_is_https() {
 #[test]
 fn the_proxy_protocol_is_spoken_by_those_who_are_trusted_and_by_them_alone() {
     let server = Server::with(|plan, _| {
-        plan.trusted_proxies = TrustedProxies::parse(&["127.0.0.1"]).unwrap();
+        plan.trusted_proxies = Networks::parse(&["127.0.0.1"]).unwrap();
         plan.proxy_protocol = true;
     });
     let line = |source: &str| format!("PROXY TCP4 {source} 10.0.0.1 4711 80\r\n");

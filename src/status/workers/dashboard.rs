@@ -13,10 +13,12 @@ use super::{Asked, DASHBOARD, LOOKUP};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, Resolution};
 use crate::status::account::{Fields, People, SavedList};
+use crate::status::auth::LOCAL_USER;
 use crate::status::format;
 use crate::status::http::{Answer, Response, Status};
 use crate::status::json::{PoolHashrate, blocks};
 use crate::status::pages::{Chart, odds, spark};
+use crate::status::sign_in::policy;
 use crate::store::SavedWorkerRow;
 
 /// Found blocks shown beside one's own workers.
@@ -55,6 +57,8 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
     let hashrate = PoolHashrate::new(snapshot);
     let found = blocks::list(snapshot);
     let (hashrate_sum, rate_sum) = list.sums();
+    let clerk = people.clerk_script().filter(|_| user != LOCAL_USER);
+    let has_script = clerk.is_some();
     let page = context! {
         here => DASHBOARD,
         list,
@@ -70,11 +74,19 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
         blocks => &found[..found.len().min(BLOCKS_SHOWN)],
         finder => Finder::new(asked, &fields, &saved, now),
         notice => notice(fields.1.get("notice")),
-        is_local => people.is_local,
+        is_local => user == LOCAL_USER,
+        clerk,
         has_discord => people.has_discord,
         as_of => format::rfc3339_unix(now),
     };
-    paper.page(Status::Ok, "saved_workers.html", page).into()
+    let page = paper.page(Status::Ok, "saved_workers.html", page);
+    // Clerk's script keeps the session's token fresh here.
+    let policy = people.clerk.as_ref().filter(|_| has_script);
+    let policy = policy.map(|clerk| policy::of(&clerk.settings.frontend_api_url));
+    match policy {
+        Some(policy) => page.with("Content-Security-Policy", policy).into(),
+        None => page.into(),
+    }
 }
 
 fn series_of(

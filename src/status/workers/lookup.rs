@@ -14,7 +14,7 @@ pub fn lookup_page(asked: &Asked<'_>) -> Answer {
     if asked.user.is_some() {
         return Response::see_other(DASHBOARD).into();
     }
-    let page = context! { here => LOOKUP, can_sign_in => false };
+    let page = context! { here => LOOKUP, can_sign_in => asked.people.clerk.as_ref().is_some_and(|clerk| clerk.is_ready()), is_local_elsewhere => asked.people.local.is_some() };
     asked.paper.page(Status::Ok, "lookup.html", page).into()
 }
 

@@ -90,8 +90,6 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
         WORKER => ask(page::worker),
         DASHBOARD | "/stats" | "/stats/" => ask(dashboard::dashboard),
         "/worker/reconnect" => change(reconnect::reconnect),
-        "/login" => read(|_| Response::see_other(LOOKUP).into()),
-        "/logout" => change(|_| Response::see_other(LOOKUP).into()),
         "/user" => read(|_| Response::see_other("/user/").into()),
         "/users" => read(|_| Response::see_other("/users/").into()),
         _ if path.starts_with("/user/") => read(lookup::wallet_path),
@@ -112,13 +110,12 @@ impl WorkerRoute {
             };
             return Response::plain(Status::MethodNotAllowed).with("Allow", allowed).into();
         }
-        if self.is_change {
-            let public = people.switch.public_url.load().as_ref().map(|url| url.to_string());
-            if let Err(refused) = refuse_foreign(request, public.as_deref()) {
-                return refused.into();
-            }
+        if self.is_change
+            && let Err(refused) = refuse_foreign(request, people.public_url().as_deref())
+        {
+            return refused.into();
         }
-        let user = people.identify.user_of(request);
+        let user = people.user_of(request);
         (self.answer)(&Asked { paper, workers, people, request, user })
     }
 }

@@ -1,7 +1,6 @@
 //! Pages about workers, asked for as a browser asks.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, unbounded};
 use glommio::LocalExecutorBuilder;
@@ -13,7 +12,6 @@ use crate::command::Command;
 use crate::identity::worker_hash_hex;
 use crate::snapshot::SnapshotCell;
 use crate::status::account::bench::{Bench, look, post};
-use crate::status::auth::Nobody;
 use crate::status::sample;
 use crate::status::site::Site;
 
@@ -47,7 +45,7 @@ impl Visitor {
 
     fn stranger() -> Self {
         let mut visitor = Self::new();
-        visitor.workers.people.identify = Rc::new(Nobody);
+        visitor.workers.people.local = None;
         visitor
     }
 
@@ -211,7 +209,6 @@ fn methods_are_what_they_are() {
         ("/worker", Method::Post, "GET, HEAD"),
         ("/worker/search", Method::Other, "GET, HEAD, POST"),
         ("/worker/reconnect", Method::Get, "POST"),
-        ("/logout", Method::Get, "POST"),
         ("/user/x", Method::Post, "GET, HEAD"),
     ] {
         let mut request = Request::get(path, &[]);

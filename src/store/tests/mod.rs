@@ -47,6 +47,17 @@ pub(crate) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restor
     opened(data_dir).1
 }
 
+/// The accounts that are there after `write` has been written.
+pub(crate) fn users_after(write: impl FnOnce(&StoreHandle)) -> Vec<UserRow> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, reader, writer) = running(folder.path());
+    write(&store);
+    close(store, writer);
+    let mut users = reader.users().expect("the accounts can be read");
+    users.sort_by(|a, b| a.user_id.cmp(&b.user_id));
+    users
+}
+
 #[track_caller]
 pub(super) fn sql(data_dir: &Path) -> Connection {
     Connection::open(database_path(data_dir)).expect("SQLite opens the database")

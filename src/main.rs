@@ -32,8 +32,8 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
-use gopool::notices::discord::Links;
-use gopool::notices::{Notices, NoticesPlan};
+use gopool::notices::discord::{Discord, DiscordPlan, Links};
+use gopool::notices::{Notices, NoticesPlan, Timing};
 use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
@@ -57,10 +57,10 @@ use gopool_shards::work::address::Network;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// How long it may take to tell of the last blocks, and to say good-bye.
-const NOTICES_STOP_MAX: Duration = Duration::from_secs(3);
 /// How long a backup that is being made may take to its end.
 const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
+/// How long notices that wait may take to be told.
+const NOTICES_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -246,12 +246,25 @@ fn run(
         outgoing: outgoing.clone(),
     };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
+    let words = Arc::new(ArcSwap::from_pointee(config.notices.words.clone()));
+    let of_discord = |settings| {
+        let (outgoing, links, codes) = (outgoing.clone(), links.clone(), Arc::clone(&codes));
+        Discord::spawn(DiscordPlan { settings, outgoing, links, codes, words: Arc::clone(&words) })
+    };
+    let discord = config.notices.discord.clone().map(of_discord).transpose()?;
+    // Before the blocks: there is none that nobody would hear of.
     let notices = Notices::spawn(NoticesPlan {
         settings: config.notices.clone(),
-        outgoing: outgoing.clone(),
+        words,
+        timing: Timing::default(),
+        outgoing: &outgoing,
         saved: saved.clone(),
-        links: links.clone(),
-        codes: Arc::clone(&codes),
+        roster: roster.clone(),
+        store: store.clone(),
+        watched: restored.watched,
+        blocks: &restored.blocks,
+        listeners: discord.iter().map(Discord::listener).collect(),
+        audience: Box::new(discord.clone()),
     })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
@@ -297,7 +310,7 @@ fn run(
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
                     links,
-                    discord: notices.discord().cloned(),
+                    discord,
                     sightings,
                     clerk,
                     reader: reader.clone(),
@@ -320,6 +333,7 @@ fn run(
             network: config.network,
             restored: restored.pending,
             lives: restored.blocks.clone(),
+            accepted: notices.blocks(),
         },
         Arc::clone(&rpc),
         store.clone(),
@@ -359,7 +373,7 @@ fn run(
             history,
         },
         backups: backups.figures(),
-        notices: notices.clone(),
+        notices: notices.desk(),
         prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
         store,
         snapshots,
@@ -372,6 +386,7 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    // Nothing is found any more; how workers are watched is written down before the database closes.
     notices.stop(NOTICES_STOP_MAX);
     backups.stop(BACKUP_STOP_MAX);
     switch.stop();

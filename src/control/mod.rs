@@ -41,7 +41,7 @@ use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
-use crate::notices::Notices;
+use crate::notices::NoticesDesk;
 use crate::price::Prices;
 use crate::privacy;
 use crate::profiles::Profiles;
@@ -111,8 +111,7 @@ pub struct ControlPlan {
     pub store: StoreHandle,
     pub upkeep: UpkeepPlan,
     pub backups: Arc<Mutex<BackupFigures>>,
-    /// Who hears of blocks.
-    pub notices: Notices,
+    pub notices: NoticesDesk,
     pub prices: Prices,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
@@ -153,7 +152,7 @@ pub struct Control {
     store: StoreHandle,
     upkeep: Upkeep,
     backups: Arc<Mutex<BackupFigures>>,
-    notices: Notices,
+    notices: NoticesDesk,
     prices: Prices,
     error_events: ErrorEvents,
     disconnects: Disconnects,
@@ -357,8 +356,8 @@ impl Control {
         self.reconnects.set_rules(self.config.reconnects);
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
-        self.notices.set_words(self.config.notices.words.clone());
         self.prices.set_currency(&self.config.fiat_currency);
+        self.notices.set_words(&self.config.notices.words);
         self.work.configure(&self.config);
         self.ledger.set_tau(self.config.settings.hashrate.ema_tau());
         self.upkeep.set_history_flush_interval(self.config.history_flush_interval);

@@ -20,10 +20,6 @@ impl Control {
         if !was_settled {
             self.blocks_accepted += u64::from(life.state == BlockState::Accepted);
             self.blocks_errored += u64::from(life.state == BlockState::Rejected);
-            // One that has confirmations was told of before it went out of the list.
-            if life.state == BlockState::Accepted && life.confirmations == 0 {
-                self.notices.accepted(&life.record);
-            }
         }
         if !life.reason.is_empty() && !life.state.is_settled() || life.state == BlockState::Rejected
         {
@@ -78,6 +74,7 @@ impl Control {
             best_shares: self.ledger.best_shares().to_vec(),
             store: self.store.figures(),
             backup: self.backups.lock().expect("no code panics while it holds this").clone(),
+            notices: self.notices.figures(),
             recent_hashrate: self.upkeep.recent_hashrate(now_unix),
             error_events: self.error_events.recent(SystemTime::now()),
             disconnects: self.disconnects.newest(),

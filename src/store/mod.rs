@@ -30,7 +30,7 @@ pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
 pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
-    PendingBlock, SavedWorkerRow, Settled, UserRow,
+    PendingBlock, SavedWorkerRow, Settled, UserRow, WatchedRow, WorkerState,
 };
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::connection;
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
-    PendingBlock, SavedWorkerRow, UserRow,
+    PendingBlock, SavedWorkerRow, UserRow, WatchedRow, WorkerState,
 };
 use crate::privacy;
 
@@ -30,6 +30,7 @@ pub struct Restored {
     pub saved_workers: Vec<SavedWorkerRow>,
     pub codes: Vec<CodeRow>,
     pub links: Vec<LinkRow>,
+    pub watched: Vec<WatchedRow>,
 }
 
 pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
@@ -41,6 +42,7 @@ pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
         saved_workers: saved_workers(connection)?,
         codes: codes(connection)?,
         links: links(connection)?,
+        watched: watched(connection)?,
     })
 }
 
@@ -189,6 +191,33 @@ fn links(connection: &Connection) -> rusqlite::Result<Vec<LinkRow>> {
             enabled: row.get::<_, i64>(2)? != 0,
             linked_at: count(row, 3)?,
             updated_at: count(row, 4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn watched(connection: &Connection) -> rusqlite::Result<Vec<WatchedRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, lower(trim(worker_hash)), online, since, seen_online, seen_offline,
+             offline_eligible, offline_notified, recovery_eligible, recovery_notified, updated_at
+         FROM discord_worker_state",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let flag = |column| row.get::<_, i64>(column).map(|number| number != 0);
+        Ok(WatchedRow {
+            user_id: row.get(0)?,
+            worker_hash: row.get(1)?,
+            state: WorkerState {
+                online: flag(2)?,
+                since: count(row, 3)?,
+                seen_online: flag(4)?,
+                seen_offline: flag(5)?,
+                offline_eligible: flag(6)?,
+                offline_notified: flag(7)?,
+                recovery_eligible: flag(8)?,
+                recovery_notified: flag(9)?,
+            },
+            updated_at: count(row, 10)?,
         })
     })?;
     rows.collect()

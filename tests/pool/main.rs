@@ -22,7 +22,7 @@
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
-//! | `stand_in` `uploads` `discord`                | services around the pool                  |
+//! | `stand_in` `uploads` `discord` `notices` `outside` | services around the pool             |
 
 mod poll;
 mod ports;
@@ -59,6 +59,7 @@ mod full_disk;
 mod kills;
 mod logs;
 mod minutes;
+mod notices;
 mod order;
 mod outage;
 mod peers;

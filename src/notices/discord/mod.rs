@@ -12,6 +12,7 @@ mod commands;
 mod gateway;
 mod limits;
 mod links;
+mod listener;
 mod message;
 mod queue;
 mod rest;
@@ -41,9 +42,10 @@ use self::sender::Sender;
 use self::state::GatewayState;
 use super::{DiscordSettings, Event, NoticeWords};
 use crate::codes::Codes;
-use crate::join;
 use crate::outgoing::Outgoing;
 
+/// How long the gateway may take to take its leave; then its connection is cut.
+const GOODBYE_MAX: Duration = Duration::from_millis(1500);
 /// Commands that wait for their answer. Discord forgets them after three seconds.
 const JOBS_MAX: usize = 64;
 /// Users whose worker has found a block and who are called by name: as many as Discord lets a message
@@ -68,8 +70,11 @@ pub struct DiscordFigures {
     /// What was wrong last with the gateway, or with sending; gone when it works.
     pub gateway_error: Option<String>,
     pub send_error: Option<String>,
-    /// Messages, since the start.
+    /// Messages, since the start, and tries that failed.
     pub sent: u64,
+    pub failed: u64,
+    pub sent_at: Option<SystemTime>,
+    pub failed_at: Option<SystemTime>,
     /// Messages that wait now.
     pub waiting: usize,
     /// Lines that had no room or were given up.
@@ -80,12 +85,13 @@ pub struct DiscordFigures {
     pub enabled: usize,
 }
 
-/// The service. Cheap to clone; it ends when [`Self::stop`] is called.
+/// The service. Cheap to clone; it ends when [`Self::close`] is called.
 #[derive(Clone)]
 pub struct Discord {
     shared: Arc<Shared>,
     links: Links,
     running: Arc<Mutex<Option<Running>>>,
+    closing: Arc<Mutex<Option<Closing>>>,
 }
 
 /// What its threads and its callers have in common.
@@ -93,7 +99,25 @@ pub struct Shared {
     queue: Mutex<Queue>,
     words: Arc<ArcSwap<NoticeWords>>,
     gateway: Arc<GatewayState>,
-    send_error: Mutex<Option<String>>,
+    sending: Mutex<Sending>,
+}
+
+/// How sending goes.
+#[derive(Debug, Default)]
+struct Sending {
+    /// Of the last try; gone when it works.
+    error: Option<String>,
+    /// Tries that failed.
+    failed: u64,
+    sent_at: Option<SystemTime>,
+    failed_at: Option<SystemTime>,
+}
+
+/// Threads that have been told to end.
+struct Closing {
+    since: Instant,
+    closer: Arc<Mutex<Option<Closer>>>,
+    threads: [JoinHandle<()>; 3],
 }
 
 /// What ends the threads when it is dropped, and the threads.
@@ -115,7 +139,7 @@ impl Discord {
             queue: Mutex::default(),
             words: Arc::clone(&words),
             gateway: Arc::new(GatewayState::new(Instant::now())),
-            send_error: Mutex::default(),
+            sending: Mutex::default(),
         });
         let (wake, woken) = bounded(1);
         let (stop, stopped) = bounded(0);
@@ -151,7 +175,8 @@ impl Discord {
             commands: start("discord-command", Box::new(move || commands.run(&to_do)))?,
             sender: start("discord-send", Box::new(move || sender.run(&woken)))?,
         };
-        Ok(Self { shared, links, running: Arc::new(Mutex::new(Some(running))) })
+        let running = Arc::new(Mutex::new(Some(running)));
+        Ok(Self { shared, links, running, closing: Arc::default() })
     }
 
     /// Has an event told to whom it concerns. Never waits for Discord.
@@ -217,11 +242,15 @@ impl Discord {
     pub fn figures(&self) -> DiscordFigures {
         let queue = self.shared.queue().figures();
         let (linked, enabled) = self.links.count();
+        let sending = self.shared.sending();
         DiscordFigures {
             connected_at: self.shared.gateway.connected_at(),
             gateway_error: self.shared.gateway.error(),
-            send_error: self.shared.send_error().clone(),
+            send_error: sending.error.clone(),
             sent: queue.sent,
+            failed: sending.failed,
+            sent_at: sending.sent_at,
+            failed_at: sending.failed_at,
             waiting: queue.waiting,
             dropped: queue.dropped,
             bursts: queue.bursts,
@@ -230,24 +259,33 @@ impl Discord {
         }
     }
 
-    /// Says good-bye, and what there is to say of blocks, within `patience`. What takes longer is left
-    /// to the end of the process.
-    pub fn stop(&self, patience: Duration) {
+    /// Says good-bye, and what there is to say of blocks. What takes too long is left to the end of the
+    /// process.
+    pub fn close(&self) {
         let Some(running) = self.running().take() else { return };
         let Running { wake, stop, closer, gateway, commands, sender } = running;
         drop((wake, stop));
-        let deadline = Instant::now() + patience;
-        if !join::ends_by(&gateway, Instant::now() + patience / 2)
+        let closing =
+            Closing { since: Instant::now(), closer, threads: [gateway, commands, sender] };
+        *self.closing() = Some(closing);
+    }
+
+    /// Whether nothing of it is left, after [`Self::close`].
+    pub fn has_ended(&self) -> bool {
+        let closing = self.closing();
+        let Some(Closing { since, closer, threads }) = &*closing else { return false };
+        let [gateway, ..] = threads;
+        if !gateway.is_finished()
+            && since.elapsed() > GOODBYE_MAX
             && let Some(close) = closer.lock().expect("no code panics while it holds this").take()
         {
             close();
         }
-        for thread in [&gateway, &commands, &sender] {
-            if !join::ends_by(thread, deadline) {
-                let name = thread.thread().name();
-                warn!(component = "discord", name, "a thread waits for Discord and is left to it");
-            }
-        }
+        threads.iter().all(JoinHandle::is_finished)
+    }
+
+    fn closing(&self) -> MutexGuard<'_, Option<Closing>> {
+        self.closing.lock().expect("no code panics while it holds this")
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -260,17 +298,22 @@ impl Shared {
         self.queue.lock().expect("no code panics while it holds this")
     }
 
-    fn send_error(&self) -> MutexGuard<'_, Option<String>> {
-        self.send_error.lock().expect("no code panics while it holds this")
+    fn sending(&self) -> MutexGuard<'_, Sending> {
+        self.sending.lock().expect("no code panics while it holds this")
     }
 
     /// Whether it was well until now.
     fn not_sent(&self, error: &str) -> bool {
-        self.send_error().replace(error.to_owned()).is_none()
+        let mut sending = self.sending();
+        sending.failed += 1;
+        sending.failed_at = Some(SystemTime::now());
+        sending.error.replace(error.to_owned()).is_none()
     }
 
     /// Whether it was not.
     fn sent_again(&self) -> bool {
-        self.send_error().take().is_some()
+        let mut sending = self.sending();
+        sending.sent_at = Some(SystemTime::now());
+        sending.error.take().is_some()
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::links::tests::Bench;
 use super::*;
 use crate::notices::{FoundBlock, WorkerName};
-use crate::outgoing::tests::{Served, json, outgoing};
+use crate::outgoing::tests::{Served, json, outgoing, until};
 use crate::privacy::Secret;
 
 fn words() -> NoticeWords {
@@ -51,15 +51,26 @@ fn found(savers: &[&str]) -> Event {
 
 const STOP: Duration = Duration::from_secs(10);
 
+/// Returns when all of it has ended.
+fn stop(discord: &Discord) {
+    discord.close();
+    until(|| discord.has_ended());
+}
+
 /// Without threads: nothing leaves.
 fn silent(bench: &Bench) -> Discord {
     let shared = Shared {
         queue: Mutex::default(),
         words: Arc::new(ArcSwap::from_pointee(words())),
         gateway: Arc::new(GatewayState::new(Instant::now())),
-        send_error: Mutex::default(),
+        sending: Mutex::default(),
     };
-    Discord { shared: Arc::new(shared), links: bench.links.clone(), running: Arc::default() }
+    Discord {
+        shared: Arc::new(shared),
+        links: bench.links.clone(),
+        running: Arc::default(),
+        closing: Arc::default(),
+    }
 }
 
 fn workers(user: &str) -> Event {
@@ -136,7 +147,7 @@ fn a_message_whose_answer_was_lost_is_the_same_when_it_comes_again() {
     discord.tell(&found(&[]));
     let first = message(&served);
     // Stopping tries once more, at once.
-    discord.stop(STOP);
+    stop(&discord);
     let second = message(&served);
     assert_eq!((&first["nonce"], &first["content"]), (&second["nonce"], &second["content"]));
     let figures = discord.figures();
@@ -159,10 +170,10 @@ fn a_wrong_token_is_said_once_and_hangs_nobody() {
     assert!(error.contains("401: Unauthorized") && !error.contains("hunter2"), "{error}");
     assert!(discord.disconnected_since().unwrap() >= began && discord.bursts() == 0);
     let stopping = Instant::now();
-    discord.stop(STOP);
+    stop(&discord);
     assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
     assert!(!served.was_asked(), "it is not tried again soon");
     // Afterwards it takes what it is told, and does nothing.
     discord.tell(&Event::Watching);
-    discord.stop(STOP);
+    stop(&discord);
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::words::tests::block as block_event;
@@ -41,12 +42,34 @@ impl Listener for Listening {
     }
 }
 
+/// People on a Discord that may be away, or may have too much to say at once.
+#[derive(Clone, Default)]
+struct People {
+    users: Vec<String>,
+    is_away: Arc<AtomicBool>,
+    bursts: Arc<AtomicU64>,
+}
+
+impl Audience for People {
+    fn users(&self) -> Vec<String> {
+        self.users.clone()
+    }
+
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    fn bursts(&self) -> u64 {
+        self.bursts.load(Ordering::Relaxed)
+    }
+}
+
 /// A pool of one database, whose service is started and stopped.
 struct Bench {
     folder: tempfile::TempDir,
     roster: RosterReader,
     /// Whose workers the listener hears of.
-    users: Vec<String>,
+    people: People,
     settings: NoticesSettings,
     blocks: Vec<BlockLife>,
 }
@@ -66,7 +89,7 @@ impl Bench {
         Self {
             folder: tempfile::tempdir().unwrap(),
             roster: RosterReader::default(),
-            users: vec!["user".to_owned()],
+            people: People { users: vec!["user".to_owned()], ..People::default() },
             settings: NoticesSettings { words, ..NoticesSettings::default() },
             blocks: Vec::new(),
         }
@@ -77,7 +100,6 @@ impl Bench {
         let (store, _, writer) = running(self.folder.path());
         let saved = SavedWorkers::new(restored.saved_workers, store.clone());
         let (teller, heard) = channel();
-        let users = self.users.clone();
         let notices = Notices::spawn(NoticesPlan {
             settings: self.settings.clone(),
             words: Arc::new(ArcSwap::from_pointee(self.settings.words.clone())),
@@ -89,7 +111,7 @@ impl Bench {
             watched: restored.watched,
             blocks: &self.blocks,
             listeners: vec![Arc::new(Listening(teller))],
-            audience: Box::new(move || users.clone()),
+            audience: Box::new(self.people.clone()),
         });
         Run { notices: notices.unwrap(), heard, saved, store, writer }
     }
@@ -267,6 +289,29 @@ fn a_pool_that_is_cut_off_misses_nobody_and_forgets_nothing() {
     assert_eq!(run.hears(), Event::Network { is_up: true });
     // It was there for long enough before; that has not been forgotten.
     run.hears_of("w.1", "");
+    run.stop();
+}
+
+#[test]
+fn workers_wait_for_a_discord_that_is_away_and_for_one_with_too_much_to_say() {
+    let bench = Bench::new();
+    let run = bench.run(SHORT);
+    run.saved.save("user", "w.1").unwrap();
+    bench.comes("w.1");
+    assert_eq!(run.hears(), Event::Watching);
+    sleep(1.2);
+    bench.people.is_away.store(true, Ordering::Relaxed);
+    bench.goes();
+    let heard = run.heard.recv_timeout(Duration::from_millis(1500));
+    assert!(heard.is_err(), "{heard:?}");
+    bench.people.is_away.store(false, Ordering::Relaxed);
+    run.hears_of("w.1", "");
+    // As after a start: there is time to come back.
+    let before = run.notices.desk().figures().watch.unwrap().watches_from;
+    bench.people.bursts.store(1, Ordering::Relaxed);
+    sleep(0.3);
+    assert!(run.notices.desk().figures().watch.unwrap().watches_from > before);
+    run.hears_nothing();
     run.stop();
 }
 

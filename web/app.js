@@ -133,8 +133,11 @@ async function refresh() {
     if (!(response.headers.get("Content-Type") ?? "").startsWith("text/html")) throw new Error(`status ${response.status}`);
     setClock(response.headers.get("Date"));
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    asOf = Date.parse(page.body.dataset.asOf) || asOf;
-    for (const section of all("[data-section]")) {
+    // Who is not signed in any more is led to another page, which has nothing for this one.
+    const ended = one("[data-session-ended]");
+    if (ended) ended.hidden = !response.redirected;
+    if (!response.redirected) asOf = Date.parse(page.body.dataset.asOf) || asOf;
+    for (const section of response.redirected ? [] : all("[data-section]")) {
       const fresh = one(`[data-section="${section.dataset.section}"]`, page);
       if (!fresh || section.contains(document.activeElement) || one("details.behind[open]", section)) continue;
       if (fresh.innerHTML === section.dataset.html) continue;

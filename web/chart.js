@@ -3,6 +3,7 @@
 
 (() => {
   const FOLLOW_MS = 60000; // A minute is recorded once a minute.
+  const SPAN_MIN = 60; // What has just begun is drawn over an hour: one minute is no picture.
   const drawn = new WeakMap();
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const units = (value, letters, tail) => {
@@ -26,7 +27,8 @@
       bests.push(best > 1 ? best : null);
     }
     const first = hashes.findIndex((v) => v !== null);
-    return first < 0 ? undefined : [times.slice(first), hashes.slice(first), bests.slice(first)];
+    const from = Math.max(0, Math.min(first, series.n - SPAN_MIN));
+    return first < 0 ? undefined : [times.slice(from), hashes.slice(from), bests.slice(from)];
   }
 
   function options(box, title) {

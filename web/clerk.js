@@ -6,19 +6,26 @@ const LOAD_MS = 15000;
 const FRESH_MS = 30000;
 const REFRESH = "/api/auth/session-refresh";
 
-const clerkScript = document.querySelector("script[data-clerk-publishable-key]");
+const { clerkSrc, clerkPublishableKey } = document.currentScript.dataset;
 const signInForm = document.querySelector("[data-sign-in]");
 const ended = document.querySelector("[data-session-ended]");
 
+/** What is on its way when somebody signs out would bring their cookie back. */
+const signingOut = new AbortController();
+document.querySelector("form[action='/logout']")?.addEventListener("submit", () => signingOut.abort());
+
 class Trouble extends Error {}
 
-/** Clerk, once its script is there and has begun. */
+/** Clerk, once its script is there and has begun. It is asked for here: what came of it earlier nobody would have heard. */
 function clerk() {
+  const script = document.createElement("script");
+  Object.assign(script, { src: clerkSrc, async: true, crossOrigin: "anonymous" });
+  script.dataset.clerkPublishableKey = clerkPublishableKey;
   const loaded = new Promise((resolve, reject) => {
-    if (window.Clerk) return resolve();
-    clerkScript.addEventListener("load", resolve);
-    clerkScript.addEventListener("error", () => reject(new Trouble("Clerk's script cannot be loaded.")));
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", () => reject(new Trouble("Clerk's script cannot be loaded.")));
   });
+  document.head.append(script);
   const begun = loaded.then(() => window.Clerk.load()).catch((error) => {
     throw error instanceof Trouble ? error : new Trouble("Clerk's script does not begin.");
   });
@@ -30,9 +37,11 @@ function clerk() {
 
 /** Gives the pool a fresh token; the status of its answer, or 0 when there is no session. */
 async function refreshSession(clerk) {
-  const token = await clerk.session?.getToken();
+  // Always a new one: what Clerk's script has in hand may not last until the next time.
+  const token = await clerk.session?.getToken({ skipCache: true });
   if (!token) return 0;
-  const response = await fetch(REFRESH, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token }) });
+  const body = JSON.stringify({ token });
+  const response = await fetch(REFRESH, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal: signingOut.signal });
   return response.status;
 }
 
@@ -68,21 +77,20 @@ async function signIn() {
   }
 }
 
-/** Keeps the session of an open page; says so when it has ended. */
+/** Keeps the session of an open page. Whether it has ended the pool knows, and app.js hears it. */
 async function keepSession() {
   let clerk;
   try {
     clerk = await window.clerkReady;
   } catch {
-    return; // The cookie is good for a while; what is not taken is noticed below.
+    return; // The cookie is good for a while.
   }
   const refresh = async () => {
     if (document.hidden) return;
     try {
-      const status = await refreshSession(clerk);
-      ended.hidden = status === 200;
+      if (await refreshSession(clerk) === 200) ended.hidden = true;
     } catch {
-      // The pool or Clerk is away; the page says elsewhere that it is old.
+      // The pool or Clerk is away, or the session has ended there.
     }
   };
   setInterval(refresh, FRESH_MS);
@@ -90,9 +98,6 @@ async function keepSession() {
   await refresh();
 }
 
-if (clerkScript) {
-  window.clerkReady = clerk();
-  if (signInForm) signIn();
-  else if (ended) keepSession();
-  else window.clerkReady.catch(() => {});
-}
+window.clerkReady = clerk();
+if (signInForm) signIn();
+else keepSession();

@@ -2,6 +2,7 @@
 //! anybody; what only Clerk's back end can do.
 
 mod backend;
+mod ended;
 mod keys;
 mod token;
 
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 use tracing::{debug, warn};
 
 pub use self::backend::{Backend, BackendError};
+use self::ended::Ended;
 use self::keys::Keys;
 pub use self::keys::REFRESH_DISTANCE;
 use self::token::Rules;
@@ -50,6 +52,7 @@ pub struct Clerk {
     pub backend: Backend,
     rules: Rules,
     keys: Keys,
+    ended: Ended,
     /// With keys for tests somebody plays; failures are worth less of a word.
     is_test: bool,
     /// Unix seconds of the last word about a token: an open page asks every few seconds.
@@ -82,6 +85,7 @@ impl Clerk {
                 audience: settings.audience.clone(),
             },
             keys: Keys::spawn(settings.jwks_url.clone(), outgoing)?,
+            ended: Ended::default(),
             settings,
             is_test,
             warned_at: AtomicU64::new(0),
@@ -96,7 +100,10 @@ impl Clerk {
     /// Whose a token is; `origin` is where our pages are.
     pub fn check(&self, token: &str, origin: Option<&str>) -> Result<Session, TokenError> {
         let keys = self.keys.load();
-        let checked = self.rules.check(token, origin, |kid| keys.find(kid));
+        let checked = self.rules.check(token, origin, |kid| keys.find(kid)).and_then(|session| {
+            let is_over = self.ended.has(&session.session_id, unix_now());
+            if is_over { Err(TokenError::Ended) } else { Ok(session) }
+        });
         if let Err(error) = &checked {
             if !self.is_test && self.may_warn() {
                 warn!(component = "clerk", %error, "a session's token is not taken");
@@ -108,6 +115,11 @@ impl Clerk {
             self.keys.want_newer();
         }
         checked
+    }
+
+    /// From here on no token of this session is taken, not even one that is on its way.
+    pub fn end(&self, session: &Session) {
+        self.ended.add(session, unix_now());
     }
 
     fn may_warn(&self) -> bool {

@@ -44,6 +44,8 @@ pub enum TokenError {
     Refused(String),
     #[error("it is for other pages than these")]
     Foreign,
+    #[error("its session has been ended here")]
+    Ended,
 }
 
 #[derive(Deserialize)]

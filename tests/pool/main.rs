@@ -62,6 +62,7 @@ mod minutes;
 mod notices;
 mod order;
 mod outage;
+mod outside;
 mod peers;
 mod profile;
 mod refusals;

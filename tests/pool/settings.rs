@@ -50,6 +50,8 @@ pub struct Settings {
     /// `services.toml` and `secrets.toml`, where there is anything to say in them.
     pub services: String,
     pub secrets: String,
+    /// What prices are shown in.
+    pub fiat_currency: String,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
     /// What else stands in its environment.
@@ -86,6 +88,7 @@ impl Settings {
             shards: None,
             services: String::new(),
             secrets: String::new(),
+            fiat_currency: "usd".to_owned(),
             flags: &[],
             environment: Vec::new(),
         }
@@ -141,6 +144,9 @@ operator_donation_percent = {donation_percent:?}
 operator_donation_address = "{donation_address}"
 pooltag_prefix = "{pooltag_prefix}"
 
+[branding]
+fiat_currency = "{fiat_currency}"
+
 [logging]
 debug = true
 "#,
@@ -154,6 +160,7 @@ debug = true
             zmq_address = self.zmq_address,
             fee_percent = self.fee_percent,
             pooltag_prefix = self.pooltag_prefix,
+            fiat_currency = self.fiat_currency,
         )
     }
 

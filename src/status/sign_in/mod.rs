@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use super::account::People;
-use super::auth::{Origin, refuse_foreign};
+use super::auth::{self, Origin, refuse_foreign};
 use super::format;
 use super::http::{Answer, Method, Request, Response, Status};
 use super::rendered::Paper;
@@ -129,16 +129,32 @@ impl Asked<'_> {
         }
         let settings = &self.clerk.settings;
         let base = self.origin().map(|it| it.to_string()).unwrap_or_default();
-        let back = format!("{base}{}", settings.callback_path);
         let query = self.query();
+        let target = target(&query, DASHBOARD);
+        // Clerk brings people back to this very address, and to nothing that stands beside it.
+        let further = match target {
+            DASHBOARD => String::new(),
+            target => format!("?redirect={}", format::url_encoded(target)),
+        };
+        let back = format!("{base}{}{further}", settings.callback_path);
         let location = format!(
             "{}?frontend_api={}&redirect_url={}&redirect={}",
             settings.signin_url,
             format::url_encoded(&settings.frontend_api_url),
             format::url_encoded(&back),
-            format::url_encoded(target(&query, DASHBOARD)),
+            format::url_encoded(target),
         );
         Response::see_other(location)
+    }
+
+    /// To where somebody wanted to go who is signed in already. Their cookie may be the one that Clerk's
+    /// script has set, which every script can read: from here on none can.
+    fn onward(&self, target: &str) -> Option<Response> {
+        let session = self.people.session_of(self.request)?;
+        let name = &self.clerk.settings.cookie_name;
+        let token = auth::cookie(self.request, name)?;
+        let held = cookie::holding(name, token, session.expires_at, self.is_https());
+        Some(Response::see_other(target.to_owned()).with("Set-Cookie", held))
     }
 
     /// A page of ours with Clerk's form on it.
@@ -148,8 +164,8 @@ impl Asked<'_> {
         }
         let query = self.query();
         let target = target(&query, DASHBOARD);
-        if self.people.session_of(self.request).is_some() {
-            return Response::see_other(target.to_owned());
+        if let Some(onward) = self.onward(target) {
+            return onward;
         }
         if !self.clerk.is_ready() {
             let words = "Clerk, who signs people in for this pool, cannot be reached. Try again in \
@@ -173,7 +189,10 @@ impl Asked<'_> {
     fn callback(&self) -> Answer {
         let query = self.query();
         let target = target(&query, DASHBOARD).to_owned();
-        if !self.clerk.is_ready() || self.people.session_of(self.request).is_some() {
+        if let Some(onward) = self.onward(&target) {
+            return onward.into();
+        }
+        if !self.clerk.is_ready() {
             return Response::see_other(target).into();
         }
         let sign_in = format!("{SIGN_IN}?redirect={}", format::url_encoded(&target));
@@ -212,8 +231,12 @@ impl Asked<'_> {
         let gone = cookie::gone(&self.clerk.settings.cookie_name, self.is_https());
         let response =
             Response::see_other(target(&query, LOOKUP).to_owned()).with("Set-Cookie", gone);
-        let session = self.people.session_of(self.request).map(|session| session.session_id);
-        let Some(session) = session.filter(|id| !id.is_empty()) else { return response.into() };
+        let Some(session) = self.people.session_of(self.request) else { return response.into() };
+        self.clerk.end(&session);
+        let session = session.session_id;
+        if session.is_empty() {
+            return response.into();
+        }
         let backend = self.clerk.backend.clone();
         Answer::elsewhere(
             "clerk-logout",

@@ -112,10 +112,12 @@ fn the_way_to_clerks_own_page_says_where_to_come_back_to() {
     assert_eq!(
         location(&visitor.get("/login?redirect=/worker%3Fa%3Db")),
         "https://accounts.pool.example/sign-in?frontend_api=https%3A%2F%2Fclerk.pool.example\
-         &redirect_url=http%3A%2F%2Fpool%2Fclerk%2Fcallback&redirect=%2Fworker%3Fa%3Db"
+         &redirect_url=http%3A%2F%2Fpool%2Fclerk%2Fcallback%3Fredirect%3D%252Fworker%253Fa%253Db\
+         &redirect=%2Fworker%3Fa%3Db"
     );
     assert!(
-        location(&visitor.get("/login?redirect=//evil")).ends_with("&redirect=%2Fsaved-workers")
+        location(&visitor.get("/login?redirect=//evil"))
+            .ends_with("%2Fclerk%2Fcallback&redirect=%2Fsaved-workers")
     );
     let post = visitor.post("/login", &[], "");
     assert_eq!((post.status, post.field("Allow")), (Status::MethodNotAllowed, Some("GET, HEAD")));
@@ -155,7 +157,10 @@ fn the_form_is_clerks_and_may_load_from_its_host_alone() {
         assert!(html.contains(part), "{part}: {html}");
     }
     assert!(!html.contains("sk_live_x"));
-    assert_eq!(location(&visitor.get_signed_in("/sign-in?redirect=/pool")), "/pool");
+    let onward = visitor.get_signed_in("/sign-in?redirect=/pool");
+    assert_eq!(location(&onward), "/pool");
+    let cookie = onward.field("Set-Cookie").unwrap();
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Lax"), "none of a script's any more: {cookie}");
     assert_eq!(location(&visitor.get_signed_in("/sign-in?redirect=%5C%5Cevil")), "/saved-workers");
 }
 
@@ -246,13 +251,25 @@ fn signing_out_ends_the_session_here_and_at_clerk() {
         "{gone}"
     );
     assert!(visitor.served.asked().starts_with("POST /v1/sessions/sess_1/revoke "));
-    // Nobody's page but ours, and never by a link.
+    // What an open page sends at that moment does not bring it back.
+    let body = json!({ "token": token(&json!({})) }).to_string();
+    let response = visitor.post(REFRESH, &[], &body);
+    assert_eq!((response.status, response.field("Set-Cookie")), (Status::Unauthorized, None));
+    let another = json!({ "token": token(&json!({"sid": "sess_2"})) }).to_string();
+    assert_eq!(visitor.post(REFRESH, &[], &another).status, Status::Ok);
+    assert_eq!(location(&visitor.post("/logout", &[], "")), "/worker");
+    assert!(!visitor.served.was_asked(), "there is no session to end");
+}
+
+#[test]
+fn nobody_elses_page_signs_anybody_out() {
+    let visitor = Visitor::usual();
+    let cookie = format!("__session={}", token(&json!({})));
     let headers = [("origin", "https://evil.example"), ("cookie", &*cookie)];
     let response = visitor.ask(&Visitor::request(Method::Post, "/logout", &headers, ""));
     assert_eq!(response.status, Status::Forbidden);
     assert!(!visitor.served.was_asked());
-    assert_eq!(location(&visitor.post("/logout", &[], "")), "/worker");
-    assert!(!visitor.served.was_asked(), "there is no session to end");
+    assert_eq!(location(&visitor.get_signed_in("/sign-in?redirect=/pool")), "/pool");
 }
 
 #[test]

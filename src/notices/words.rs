@@ -1,5 +1,7 @@
 //! The sentences that people read on their phones. Discord has its own, which mention people.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::channel::Notice;
@@ -21,7 +23,7 @@ pub(super) struct Words {
 impl Words {
     /// As they are told at `now`, in Unix seconds.
     pub fn of(notice: &Notice, now: u64) -> Self {
-        let threshold = label(notice.words.threshold.as_secs());
+        let threshold = label(notice.words.threshold);
         let (title, mut text) = match &notice.event {
             Event::Watching => (
                 "Workers are watched".to_owned(),
@@ -84,8 +86,8 @@ fn time(unix: u64) -> String {
 }
 
 /// Whole hours `Nh`, else whole minutes `Nm`, else `Ns` (§13.7).
-pub fn label(seconds: u64) -> String {
-    match seconds {
+pub fn label(threshold: Duration) -> String {
+    match threshold.as_secs() {
         seconds if seconds > 0 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds > 0 && seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),
@@ -95,7 +97,6 @@ pub fn label(seconds: u64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::super::NoticeWords;
     use super::super::states::tests::name;
@@ -179,7 +180,7 @@ pub(super) mod tests {
             (2, "2s"),
             (0, "0s"),
         ] {
-            assert_eq!(label(seconds), words);
+            assert_eq!(label(Duration::from_secs(seconds)), words);
         }
     }
 }

@@ -12,11 +12,10 @@ use tracing::{debug, info, warn};
 use super::links::{Links, WeakLinks};
 use super::rest::Rest;
 use super::session::Interaction;
-use super::words;
 use crate::backoff::Backoff;
 use crate::clock::unix_now;
 use crate::codes::{Codes, RedeemError};
-use crate::notices::NoticeWords;
+use crate::notices::{NoticeWords, label};
 use crate::store::EditError;
 
 /// Between two attempts to tell Discord our commands.
@@ -121,7 +120,7 @@ impl Commands {
         match links.link(&redeemed.user_id, who, now) {
             Ok(()) => {
                 info!(component = "discord", "an account is linked");
-                let threshold = words::length(self.words.load().threshold);
+                let threshold = label(self.words.load().threshold);
                 format!(
                     "Linked. In <#{}> you are told when a worker that you have saved has been \
                      offline for {threshold} or is back for {threshold}, and when it finds a block. \

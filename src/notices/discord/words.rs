@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::notices::{FoundBlock, WorkerName};
+use crate::notices::{FoundBlock, WorkerName, label};
 use crate::privacy;
 
 /// Keeps `@everyone` from being one: Discord looks for it in the raw text, behind a backslash too.
@@ -30,16 +30,6 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// `2h`, `5m` or `90s`: the largest unit of which it is a whole number.
-pub fn length(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        1.. if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        1.. if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
-}
-
 /// One user's workers: named where there is one of a kind at most, else counted.
 pub fn workers(away: &[WorkerName], back: &[WorkerName], threshold: Duration) -> String {
     let is_named = away.len() <= 1 && back.len() <= 1;
@@ -50,7 +40,7 @@ pub fn workers(away: &[WorkerName], back: &[WorkerName], threshold: Duration) ->
             [_] => "1 worker".to_owned(),
             several => format!("{} workers", several.len()),
         };
-        Some(format!("{words} for {}: {which}", length(threshold)))
+        Some(format!("{words} for {}: {which}", label(threshold)))
     };
     let groups = [group("offline", away), group("back online", back)];
     groups.into_iter().flatten().collect::<Vec<_>>().join(" | ")
@@ -72,7 +62,7 @@ pub fn own_block(height: u64) -> String {
 }
 
 pub fn watching(threshold: Duration) -> String {
-    let threshold = length(threshold);
+    let threshold = label(threshold);
     format!("Notices of saved workers are on: for who is away or back for {threshold}.")
 }
 
@@ -117,15 +107,6 @@ mod tests {
             (&["a", "b"], &["c"], "offline for 5m: 2 workers | back online for 5m: 1 worker"),
         ] {
             assert_eq!(workers(&names(away), &names(back), five), text);
-        }
-    }
-
-    #[test]
-    fn a_threshold_has_its_largest_whole_unit() {
-        for (seconds, text) in
-            [(1, "1s"), (90, "90s"), (60, "1m"), (5400, "90m"), (7200, "2h"), (0, "0s")]
-        {
-            assert_eq!(length(Duration::from_secs(seconds)), text);
         }
     }
 

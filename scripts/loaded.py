@@ -19,7 +19,7 @@ def free_port():
 
 
 @contextlib.contextmanager
-def prepared(policy="", tuning="", services=""):
+def prepared(policy="", tuning="", services="", secrets=""):
     """A data folder that goes at the end, and the ports its configuration names: `pool`, `status`, `rpc`
     and `zmq`. The texts go on where `policy.toml` is in [bans] and `tuning.toml` in [difficulty]."""
     ports = {name: free_port() for name in ("pool", "status", "rpc", "zmq")}
@@ -44,6 +44,7 @@ zmq_rawblock_addr = ""
             "tuning.toml": "[rate_limits]\nmax_conns = 0\ndisable_connect_rate_limits = true\n"
             "[difficulty]\nmin_difficulty = 1e-10\nmax_difficulty = 1e-10\n" + tuning,
             "services.toml": services,
+            "secrets.toml": secrets,
         }
         for name, text in files.items():
             if text:

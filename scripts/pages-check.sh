@@ -16,6 +16,8 @@ done
 
 scripts/packages.sh chromium fonts-dejavu-core
 scripts/node-packages.sh tests/pages
+# One of the tests has a service beside the pool.
+scripts/node-packages.sh tests/services
 
 BITCOIND=$(scripts/node.sh)
 CHROMIUM=$(command -v chromium)

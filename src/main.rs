@@ -32,6 +32,8 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::notices::discord::{Discord, DiscordPlan, Links};
+use gopool::notices::{Notices, NoticesPlan, Timing};
 use gopool::outgoing::Outgoing;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
@@ -57,6 +59,8 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How long a backup that is being made may take to its end.
 const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
+/// How long notices that wait may take to be told.
+const NOTICES_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -225,6 +229,7 @@ fn run(
     })?;
     let (store, reader, store_thread) = writer.spawn()?;
     let saved = SavedWorkers::new(restored.saved_workers, store.clone());
+    let links = Links::new(restored.links, store.clone());
     let codes = Arc::new(Mutex::new(restore_codes(&config, restored.codes, &store)));
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
@@ -241,6 +246,26 @@ fn run(
         outgoing: outgoing.clone(),
     };
     let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
+    let words = Arc::new(ArcSwap::from_pointee(config.notices.words.clone()));
+    let of_discord = |settings| {
+        let (outgoing, links, codes) = (outgoing.clone(), links.clone(), Arc::clone(&codes));
+        Discord::spawn(DiscordPlan { settings, outgoing, links, codes, words: Arc::clone(&words) })
+    };
+    let discord = config.notices.discord.clone().map(of_discord).transpose()?;
+    // Before the blocks: there is none that nobody would hear of.
+    let notices = Notices::spawn(NoticesPlan {
+        settings: config.notices.clone(),
+        words,
+        timing: Timing::default(),
+        outgoing: &outgoing,
+        saved: saved.clone(),
+        roster: roster.clone(),
+        store: store.clone(),
+        watched: restored.watched,
+        blocks: &restored.blocks,
+        listeners: discord.iter().map(Discord::listener).collect(),
+        audience: Box::new(discord.clone()),
+    })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
         (None, None) => None,
@@ -263,6 +288,8 @@ fn run(
                         roster: roster.clone(),
                         history: history.reader(),
                         codes: Arc::clone(&codes),
+                        links: links.clone(),
+                        has_discord: config.notices.discord.is_some(),
                         sightings: sightings.clone(),
                         clerk: clerk.clone(),
                         local: flags
@@ -282,6 +309,8 @@ fn run(
                     bans: Arc::clone(&shared.bans),
                     saved: saved.clone(),
                     codes: Arc::clone(&codes),
+                    links,
+                    discord,
                     sightings,
                     clerk,
                     reader: reader.clone(),
@@ -304,6 +333,7 @@ fn run(
             network: config.network,
             restored: restored.pending,
             lives: restored.blocks.clone(),
+            accepted: notices.blocks(),
         },
         Arc::clone(&rpc),
         store.clone(),
@@ -343,6 +373,7 @@ fn run(
             history,
         },
         backups: backups.figures(),
+        notices: notices.desk(),
         prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
         store,
         snapshots,
@@ -355,6 +386,8 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
+    // Nothing is found any more; how workers are watched is written down before the database closes.
+    notices.stop(NOTICES_STOP_MAX);
     backups.stop(BACKUP_STOP_MAX);
     switch.stop();
     if let Some(thread) = status_thread {

@@ -11,6 +11,7 @@ use gopool_shards::tally::{Accuracy, LastShareLook, Pace, Times};
 
 use crate::backup::BackupFigures;
 use crate::node::peers::PeerCleaning;
+use crate::notices::NoticesFigures;
 use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::ErrorEvent;
@@ -90,6 +91,7 @@ pub struct Snapshot {
     pub parked: ParkedFigures,
     pub store: StoreFigures,
     pub backup: BackupFigures,
+    pub notices: NoticesFigures,
     pub recent_hashrate: RecentHashrate,
     /// What has gone wrong in the last hour, oldest first.
     pub error_events: Vec<ErrorEvent>,
@@ -139,6 +141,7 @@ impl Snapshot {
             parked: Default::default(),
             store: Default::default(),
             backup: Default::default(),
+            notices: Default::default(),
             recent_hashrate: Default::default(),
             error_events: Vec::new(),
             disconnects: Vec::new(),

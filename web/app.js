@@ -209,7 +209,8 @@ async function copy(button) {
     const area = document.createElement("textarea");
     area.value = text;
     area.className = "unseen";
-    document.body.append(area);
+    // What is outside of an open dialog cannot be selected.
+    (button.closest("dialog") ?? document.body).append(area);
     area.select();
     document.execCommand("copy");
     area.remove();

@@ -1,8 +1,11 @@
 //! When the next copy is due. Pure: Unix seconds in and out.
 
-/// After a first failure, doubled with each further one.
-const RETRY_FIRST: u64 = 60;
-const RETRY_MAX: u64 = 3600;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+const RETRY_FIRST: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_secs(3600);
 
 /// Runs are `interval` apart, counted from when each was due and not from when it happened, so that
 /// the hour of the day stays; a run that failed is tried again sooner (FIX-30, FIX-31).
@@ -11,7 +14,7 @@ pub(super) struct Schedule {
     /// Seconds, above 0.
     interval: u64,
     due: u64,
-    failures: u32,
+    backoff: Backoff,
 }
 
 impl Schedule {
@@ -22,7 +25,7 @@ impl Schedule {
             // A clock that was set back does not put it off for longer than an interval.
             last => last.min(now).saturating_add(interval),
         };
-        Self { interval, due, failures: 0 }
+        Self { interval, due, backoff: Backoff::new(RETRY_FIRST, RETRY_MAX) }
     }
 
     /// Seconds until the next run; 0 when it is due.
@@ -33,7 +36,7 @@ impl Schedule {
     }
 
     pub(super) fn succeeded(&mut self, now: u64) {
-        self.failures = 0;
+        self.backoff.succeeded();
         let next = self.due.saturating_add(self.interval);
         // Runs that were missed are not made up for, and one that was asked for early counts too.
         let is_next = next > now && next <= now.saturating_add(self.interval);
@@ -41,8 +44,7 @@ impl Schedule {
     }
 
     pub(super) fn failed(&mut self, now: u64) {
-        let delay = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
-        self.failures = self.failures.saturating_add(1);
+        let delay = self.backoff.failed().as_secs();
         self.due = now.saturating_add(delay.min(self.interval));
     }
 
@@ -53,7 +55,7 @@ impl Schedule {
 
     /// Runs in a row that failed.
     pub(super) fn failures(&self) -> u32 {
-        self.failures
+        self.backoff.failures()
     }
 }
 

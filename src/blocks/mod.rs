@@ -55,6 +55,8 @@ pub struct BlocksPlan {
     pub restored: Vec<PendingBlock>,
     /// What is known of the blocks of earlier runs.
     pub lives: Vec<BlockLife>,
+    /// Who wants to hear of each block that the node has taken, once.
+    pub accepted: Option<Sender<FoundBlock>>,
 }
 
 /// The submitter, which runs until it is stopped or all shards have gone.
@@ -106,8 +108,9 @@ impl Blocks {
             submit_times: Arc::clone(&submit_times),
             unsettled: HashMap::new(),
             settled: VecDeque::new(),
+            accepted: plan.accepted,
         };
-        let BlocksPlan { network, restored, lives } = plan;
+        let BlocksPlan { network, restored, lives, .. } = plan;
         let thread = thread::Builder::new().name("blocks".into()).spawn(move || {
             for row in restored {
                 info!(component = "blocks", hash = row.hash_hex, "block of an earlier run");
@@ -168,6 +171,7 @@ struct Submitter {
     unsettled: HashMap<String, Submission>,
     /// Hashes of the last ones that were.
     settled: VecDeque<String>,
+    accepted: Option<Sender<FoundBlock>>,
 }
 
 impl Submitter {
@@ -329,6 +333,10 @@ impl Submitter {
         }
         self.tell(life.clone());
         if settled == Settled::Submitted {
+            if let Some(accepted) = &self.accepted {
+                // It may have ended already; it is no part of a block's way.
+                let _ = accepted.send(life.record.clone());
+            }
             self.follower.follow(life);
         }
     }

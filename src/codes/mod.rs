@@ -130,14 +130,15 @@ impl Codes {
         Ok(issued)
     }
 
-    /// Uses the code up and tells whose it was. `discord_user_id` is who typed it: every input
-    /// that is not blank and fails counts as an attempt to guess.
+    /// Uses the code up and tells whose it was; by [`Self::restore`] it can be given back when
+    /// nothing came of it. `discord_user_id` is who typed it: every input that is not blank and
+    /// fails counts as an attempt to guess.
     pub fn redeem(
         &mut self,
         discord_user_id: &str,
         input: &str,
         now: u64,
-    ) -> Result<String, RedeemError> {
+    ) -> Result<StoredCode, RedeemError> {
         self.expire(now);
         let tag = self.tag.as_ref().ok_or(RedeemError::NoTag)?;
         if input.trim().is_empty() {
@@ -148,7 +149,7 @@ impl Codes {
             return Err(RedeemError::TooMany { wait_seconds });
         }
         match tag.code_of(input).and_then(|secret| self.find(&secret)) {
-            Some(index) => Ok(self.live.remove(index).user_id),
+            Some(index) => Ok((&self.live.remove(index)).into()),
             None => {
                 self.failed.count(discord_user_id, now);
                 Err(RedeemError::Invalid)

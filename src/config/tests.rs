@@ -108,6 +108,7 @@ const GALLERY: &[(&str, &str, &str)] = &[
     ("services.toml", "[price]\nenabled = true\nurl = \"price.example\"", "services.toml:3: price.url is \"price.example\", allowed is a URL of https, or of http on this machine; the service is left out"),
     ("services.toml", "[ntfy]\nurl = \"ftp://ntfy.example/x\"", "services.toml:2: ntfy.url is \"ftp://ntfy.example/x\", allowed is a URL of https or http; the service is left out"),
     ("services.toml", "[outgoing]\nproxy = \"proxy.example:3128\"", "services.toml:2: outgoing.proxy is \"proxy.example:3128\", allowed is a URL of http or socks5, such as http://proxy.example:3128; services are reached without it"),
+    ("services.toml", "[ntfy]\nurl = \"https://ntfy.example/x\"\n[outgoing]\nprobe = [\"9.9.9.9\"]", "services.toml:4: outgoing.probe is [\"9.9.9.9\"], allowed is host:port of each, such as [\"9.9.9.9:443\"]; where the notices go is asked"),
     ("services.toml", "[telegram]\nchat_id = \"@x\"", "telegram_token is empty: there are no notices on Telegram"),
     ("secrets.toml", "discord_token = \"x\"", "discord.discord_server_id and discord.discord_notify_channel_id are empty: there are no notices on Discord"),
     // policy.toml
@@ -188,12 +189,28 @@ fn services_are_there_when_all_that_they_need_is() {
     );
     let b2 = config.backup.b2.unwrap();
     assert_eq!((&*b2.bucket, &*b2.object, b2.keep_versions), ("b", "gopool/workers.db", 3));
-    let NoticesSettings { discord, webhook, ntfy, telegram, .. } = config.notices;
+    let NoticesSettings { discord, webhook, ntfy, telegram, probe, .. } = config.notices;
+    let asked: Vec<String> =
+        probe.iter().map(|target| format!("{} {}", target.host, target.port)).collect();
+    let places = ["discord.com 443", "10.0.0.7 8123", "ntfy.sh 443", "api.telegram.org 443"];
+    assert_eq!(asked, places, "nobody else");
     assert_eq!(discord.as_ref().unwrap().channel_id, "2");
     assert_eq!(webhook.as_ref().unwrap().url, "http://10.0.0.7:8123/hook");
     assert_eq!(config.outgoing.proxy.as_deref(), Some("socks5://127.0.0.1:9050"));
     let told = format!("{b2:?} {discord:?} {webhook:?} {ntfy:?} {telegram:?}");
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn whether_the_pool_is_cut_off_is_asked_of_whom_the_operator_says() {
+    let probe = |text: &str| -> Vec<(String, u16)> {
+        let services = format!("[outgoing]\nprobe = [\"9.9.9.9:443\", \"[::1]:53\"]\n{text}");
+        let config = load(&[("config.toml", PAYOUT), ("services.toml", &services)], &[]);
+        config.notices.probe.into_iter().map(|target| (target.host, target.port)).collect()
+    };
+    assert_eq!(probe(""), [], "while nobody is told anything, nobody is asked");
+    let asked = probe("[webhook]\nurl = \"http://10.0.0.7/hook\"\n");
+    assert_eq!(asked, [("9.9.9.9".to_owned(), 443), ("::1".to_owned(), 53)]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ use crate::node::event::{ChainInfo, NodeEvent, Work};
 use crate::node::info::NodeInfo;
 use crate::node::peers::PeerCleaning;
 use crate::node::rpc::Rpc;
+use crate::notices::NoticesDesk;
 use crate::price::Prices;
 use crate::privacy;
 use crate::profiles::Profiles;
@@ -110,6 +111,7 @@ pub struct ControlPlan {
     pub store: StoreHandle,
     pub upkeep: UpkeepPlan,
     pub backups: Arc<Mutex<BackupFigures>>,
+    pub notices: NoticesDesk,
     pub prices: Prices,
     pub snapshots: SnapshotCell,
     /// Where looks at miners go, if somebody wants them.
@@ -150,6 +152,7 @@ pub struct Control {
     store: StoreHandle,
     upkeep: Upkeep,
     backups: Arc<Mutex<BackupFigures>>,
+    notices: NoticesDesk,
     prices: Prices,
     error_events: ErrorEvents,
     disconnects: Disconnects,
@@ -183,6 +186,7 @@ pub fn run(plan: ControlPlan) -> Ended {
         ledger: Ledger::new(&plan.cores, plan.best_shares, plan.roster, tau),
         upkeep: Upkeep::new(plan.upkeep, unix_now()),
         backups: plan.backups,
+        notices: plan.notices,
         prices: plan.prices,
         error_events: ErrorEvents::default(),
         disconnects: Disconnects::default(),
@@ -353,6 +357,7 @@ impl Control {
         self.levels.set(self.config.log_levels);
         self.peer_cleaning.store(Arc::new(self.config.peer_cleaning));
         self.prices.set_currency(&self.config.fiat_currency);
+        self.notices.set_words(&self.config.notices.words);
         self.work.configure(&self.config);
         self.ledger.set_tau(self.config.settings.hashrate.ema_tau());
         self.upkeep.set_history_flush_interval(self.config.history_flush_interval);

@@ -74,6 +74,7 @@ impl Control {
             best_shares: self.ledger.best_shares().to_vec(),
             store: self.store.figures(),
             backup: self.backups.lock().expect("no code panics while it holds this").clone(),
+            notices: self.notices.figures(),
             recent_hashrate: self.upkeep.recent_hashrate(now_unix),
             error_events: self.error_events.recent(SystemTime::now()),
             disconnects: self.disconnects.newest(),

@@ -3,7 +3,7 @@
 //! between, so nothing here takes longer than a few milliseconds with tens of thousands.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl Roster {
         self.worker(&name).connections.push(sequence);
     }
 
-    pub(super) fn gone(&mut self, sequence: u64) {
+    pub(crate) fn gone(&mut self, sequence: u64) {
         if let Some(connection) = self.connections.remove(&sequence) {
             self.forget_connection_of(&connection.worker, sequence);
         }
@@ -223,6 +223,17 @@ impl Roster {
                 return None;
             }
             Some((hash, self.view(name, &worker.connections, fading)?))
+        });
+        found.collect()
+    }
+
+    /// Which of the workers are connected, in one pass over all.
+    pub fn connected_among(&self, hashes: &[NameHash]) -> HashSet<NameHash> {
+        let wanted: HashMap<u64, &NameHash> = hashes.iter().map(|hash| (key(hash), hash)).collect();
+        let connected = self.workers.iter().filter(|(_, worker)| !worker.connections.is_empty());
+        let found = connected.filter_map(|(name, worker)| {
+            let hash = **wanted.get(&worker.worker_key)?;
+            (worker_hash(name) == hash).then_some(hash)
         });
         found.collect()
     }
@@ -337,12 +348,15 @@ pub(crate) mod tests {
         let among = roster.workers_among(&[worker, wallet, worker_hash("nobody")], FADING);
         assert_eq!(among.len(), 1);
         assert_eq!((among[0].0, among[0].1.hashrate), (worker, 150.0));
+        let connected = roster.connected_among(&[worker, wallet, worker_hash("nobody")]);
+        assert_eq!(connected.into_iter().collect::<Vec<_>>(), [worker]);
         roster.gone(1);
         assert_eq!(roster.worker_of(&worker, FADING).unwrap().hashrate, 50.0);
         roster.gone(2);
         roster.gone(2);
         roster.gone(99);
         assert!(roster.worker_of(&worker, FADING).is_none());
+        assert!(roster.connected_among(&[worker]).is_empty());
         roster.gone(3);
         assert!(roster.workers_of_wallet(&wallet, FADING).is_empty());
         assert_eq!(roster.connections().count(), 0);

@@ -203,6 +203,11 @@ impl Outgoing {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
+    /// Whether a host takes a connection, the way that everything goes.
+    pub fn reaches(&self, host: &str, port: u16, timeout: Duration) -> bool {
+        Tunnel::open(host, port, None, self.proxy.as_ref(), timeout).is_ok()
+    }
+
     /// A stream to a host for what is no request and answer, over TLS when `is_tls`.
     pub fn tunnel(&self, host: &str, port: u16, is_tls: bool) -> Result<Tunnel, OutgoingError> {
         let tls = is_tls.then(|| Arc::clone(&self.tls));

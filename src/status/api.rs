@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::format;
 use crate::backup::BackupFigures;
+use crate::notices::ChannelFigures;
 use crate::privacy;
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events;
@@ -82,6 +83,7 @@ pub struct Measured {
     pub node: SourceFigures,
     pub parked: ParkedFigures,
     pub snapshot_times: HistogramSnapshot,
+    pub channels: Vec<ChannelFigures>,
 }
 
 impl Measured {
@@ -98,6 +100,7 @@ impl Measured {
             node: snapshot.work_source,
             parked: snapshot.parked,
             snapshot_times: snapshot.snapshot_times.clone(),
+            channels: snapshot.notices.channels.clone(),
         }
     }
 }

@@ -6,12 +6,13 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, type and content.
-const FILES: [(&str, &str, &[u8]); 13] = [
+const FILES: [(&str, &str, &[u8]); 14] = [
     ("/static/app.css", CSS, include_bytes!("../../web/app.css")),
     ("/static/theme.js", SCRIPT, include_bytes!("../../web/theme.js")),
     ("/static/app.js", SCRIPT, include_bytes!("../../web/app.js")),
     ("/static/chart.js", SCRIPT, include_bytes!("../../web/chart.js")),
     ("/static/lookup.js", SCRIPT, include_bytes!("../../web/lookup.js")),
+    ("/static/discord.js", SCRIPT, include_bytes!("../../web/discord.js")),
     ("/static/admin.js", SCRIPT, include_bytes!("../../web/admin.js")),
     ("/static/clerk.js", SCRIPT, include_bytes!("../../web/clerk.js")),
     ("/static/uplot.js", SCRIPT, include_bytes!("../../web/vendor/uplot.js")),

@@ -1,6 +1,6 @@
 //! The figures of `/api/server` for Prometheus: one description of every metric, which both text
-//! formats are written from. Labels have few values: a shard, a reason, a state, a method of the node;
-//! never a worker or a wallet. `documentation/metrics.md` has them all, which a test makes sure of.
+//! formats are written from. Labels have few values: a shard, a reason, a state, a method of the node,
+//! a place of notices; never a worker or a wallet. `documentation/metrics.md` has them all, which a test makes sure of.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use gopool_shards::link::Stages;
 
 use super::api::{Server, Shard};
 use super::exposition::{self, Family, Format, Kind, Sample};
+use crate::notices::ChannelFigures;
 use crate::rings::histogram::HistogramSnapshot;
 use crate::snapshot::MethodFigures;
 
@@ -195,6 +196,31 @@ fn families(server: &Server) -> Vec<Family> {
             "1 while the bucket was there when it was asked for last.",
             upload.and_then(|upload| upload.is_reachable).map(flag),
         ),
+        // Notices.
+        Family {
+            samples: measured.channels.iter().flat_map(notice_samples).collect(),
+            ..family(
+                Kind::Counter,
+                "gopool_notices",
+                "",
+                "What has become of notices, by where they go.",
+                Vec::new(),
+            )
+        },
+        Family {
+            samples: measured
+                .channels
+                .iter()
+                .map(|channel| Sample::new("channel", channel.name, channel.waiting as f64))
+                .collect(),
+            ..family(
+                Kind::Gauge,
+                "gopool_notices_waiting",
+                "",
+                "Notices that wait to be told, by where they go.",
+                Vec::new(),
+            )
+        },
         // Miners.
         gauge("gopool_connections_open", "", "Open Stratum connections.", connections.open as f64),
         gauge(
@@ -519,6 +545,20 @@ fn family(
 ) -> Family {
     let samples = values.into_iter().map(|value| Sample::with(Vec::new(), value)).collect();
     Family { kind, name, unit, help, samples }
+}
+
+/// A try that failed comes again, unless the notice is dropped then.
+fn notice_samples(channel: &ChannelFigures) -> Vec<Sample> {
+    let results = [
+        ("delivered", channel.delivered),
+        ("failed", channel.failed),
+        ("dropped", channel.dropped),
+    ];
+    let sample = |(result, count): (&str, u64)| {
+        let labels = vec![("channel", channel.name.to_owned()), ("result", result.to_owned())];
+        Sample::with(labels, count as f64)
+    };
+    results.map(sample).into()
 }
 
 /// Their sum is what is open.

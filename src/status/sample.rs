@@ -8,6 +8,7 @@ use gopool_shards::tally::{Accuracy, LastShareLook};
 use crate::backup::{BackupFigures, UploadFigures};
 use crate::history::{History, HistoryReader, MinuteSample};
 use crate::node::peers::PeerCleaning;
+use crate::notices::{ChannelFigures, NoticesFigures, WatchFigures};
 use crate::price::{Price, PriceFigures};
 use crate::rings::disconnects::DisconnectEvent;
 use crate::rings::events::{ErrorEvents, EventType};
@@ -239,6 +240,20 @@ pub fn busy() -> Snapshot {
             ..UploadFigures::default()
         }),
         ..BackupFigures::default()
+    };
+    snapshot.notices = NoticesFigures {
+        watch: Some(WatchFigures {
+            watches_from: Some(ago(43_000)),
+            watched: 3,
+            is_cut_off: false,
+        }),
+        channels: vec![ChannelFigures {
+            delivered: 4,
+            failed: 1,
+            last_success: Some(ago(7200)),
+            last_failure: Some(ago(7300)),
+            ..ChannelFigures::of("ntfy")
+        }],
     };
     let mut events = ErrorEvents::default();
     events.add(EventType::Share, ago(30), "stale job", 3);

@@ -5,6 +5,7 @@ use rusqlite::{Transaction, params};
 
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
+    WatchedRow,
 };
 use crate::clock;
 use crate::identity::worker_hash_hex;
@@ -53,6 +54,8 @@ pub(super) enum Change {
     BestShares(Vec<BestShareRow>),
     RaiseBest { worker_hash: String, difficulty: f64 },
     Codes(Vec<CodeRow>),
+    Watched(WatchedRow),
+    Unwatched { user_id: String, worker_hash: String },
     SeeUser { user_id: String, visits: Visits },
     Backup { key: &'static str, mark: BackupMark },
     DeleteSettledBefore { unix: u64 },
@@ -90,6 +93,14 @@ impl Change {
                 Ok(())
             }
             Self::Codes(codes) => save_codes(transaction, codes),
+            Self::Watched(row) => save_watched(transaction, row),
+            Self::Unwatched { user_id, worker_hash } => {
+                transaction.execute(
+                    "DELETE FROM discord_worker_state WHERE user_id = ?1 AND worker_hash = ?2",
+                    [user_id, worker_hash],
+                )?;
+                Ok(())
+            }
             Self::SeeUser { user_id, visits } => {
                 transaction.execute(
                     "INSERT INTO clerk_users (user_id, first_seen_unix, last_seen_unix, seen_count)
@@ -295,6 +306,33 @@ fn save_codes(transaction: &Transaction<'_>, codes: &[CodeRow]) -> rusqlite::Res
             params![code.user_id, code.code, signed(code.created_at), signed(code.expires_at)],
         )?;
     }
+    Ok(())
+}
+
+fn save_watched(transaction: &Transaction<'_>, row: &WatchedRow) -> rusqlite::Result<()> {
+    let WatchedRow { user_id, worker_hash, state, updated_at } = row;
+    transaction.execute(
+        "INSERT INTO discord_worker_state (user_id, worker_hash, online, since, seen_online,
+             seen_offline, offline_eligible, offline_notified, recovery_eligible,
+             recovery_notified, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (user_id, worker_hash) DO UPDATE SET online = ?3, since = ?4,
+             seen_online = ?5, seen_offline = ?6, offline_eligible = ?7, offline_notified = ?8,
+             recovery_eligible = ?9, recovery_notified = ?10, updated_at = ?11",
+        params![
+            user_id,
+            worker_hash,
+            state.online,
+            signed(state.since),
+            state.seen_online,
+            state.seen_offline,
+            state.offline_eligible,
+            state.offline_notified,
+            state.recovery_eligible,
+            state.recovery_notified,
+            signed(*updated_at),
+        ],
+    )?;
     Ok(())
 }
 

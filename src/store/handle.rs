@@ -13,7 +13,7 @@ use super::change::{BlockChange, Change, Visits};
 use super::figures::{StoreFigures, WriterFigures};
 use super::queue::Queue;
 use super::rows::{
-    BackupMark, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
+    BackupMark, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled, WatchedRow,
 };
 
 /// How long somebody waits for an edit: longer than the database waits for another program.
@@ -102,6 +102,17 @@ impl StoreHandle {
     /// All codes that are alive, in place of those written before.
     pub fn save_codes(&self, codes: Vec<CodeRow>) {
         self.0.queue.push(Change::Codes(codes));
+    }
+
+    /// Writes down how a user's worker is watched.
+    pub fn save_watched(&self, row: WatchedRow) {
+        self.0.queue.push(Change::Watched(row));
+    }
+
+    /// Nobody watches it for the user any more.
+    pub fn delete_watched(&self, user_id: &str, worker_hash: &str) {
+        let [user_id, worker_hash] = [user_id, worker_hash].map(str::to_owned);
+        self.0.queue.push(Change::Unwatched { user_id, worker_hash });
     }
 
     /// A user has come, at that time.

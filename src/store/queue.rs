@@ -7,6 +7,7 @@
 //! | bans                      | [`BANS_WAITING_MAX`]     | the new one is in force, not kept   |
 //! | best shares, codes, marks | one of each              | replaced by the newer               |
 //! | best difficulties         | one for a saved worker   | raised                              |
+//! | watched workers           | one for a saved worker   | replaced by the newer               |
 //! | visits of users           | [`USERS_WAITING_MAX`]    | those of one more are not counted   |
 //! | edits of people           | [`EDITS_WAITING_MAX`]    | refused with an error               |
 
@@ -57,6 +58,8 @@ struct Waiting {
     best_shares: Option<Vec<BestShareRow>>,
     best_difficulties: HashMap<String, f64>,
     codes: Option<Vec<CodeRow>>,
+    /// By user and worker: [`Change::Watched`] or [`Change::Unwatched`].
+    watched: BTreeMap<(String, String), Change>,
     visits: BTreeMap<String, Visits>,
     marks: BTreeMap<&'static str, BackupMark>,
     settled_before: Option<u64>,
@@ -88,6 +91,14 @@ impl Queue {
                 *best = best.max(difficulty);
             }
             Change::Codes(codes) => waiting.codes = Some(codes),
+            Change::Watched(row) => {
+                let key = (row.user_id.clone(), row.worker_hash.clone());
+                waiting.watched.insert(key, Change::Watched(row));
+            }
+            Change::Unwatched { user_id, worker_hash } => {
+                let key = (user_id.clone(), worker_hash.clone());
+                waiting.watched.insert(key, Change::Unwatched { user_id, worker_hash });
+            }
             Change::SeeUser { user_id, visits } => {
                 if let Some(before) = waiting.visits.get_mut(&user_id) {
                     before.last = before.last.max(visits.last);
@@ -153,6 +164,7 @@ impl Queue {
             + waiting.edits.len()
             + waiting.bans.len()
             + waiting.best_difficulties.len()
+            + waiting.watched.len()
             + waiting.visits.len()
             + waiting.marks.len()
             + usize::from(waiting.best_shares.is_some())
@@ -198,6 +210,11 @@ impl Waiting {
         // Behind those that have ended while they waited.
         if self.bans.is_empty() {
             group.extend(self.ended_bans.take().map(|now| Change::DeleteEndedBans { now }));
+        }
+        while group.len() < GROUP_MAX
+            && let Some((_, change)) = self.watched.pop_first()
+        {
+            group.push(change);
         }
         let room = GROUP_MAX.saturating_sub(group.len());
         let names: Vec<String> = self.best_difficulties.keys().take(room).cloned().collect();

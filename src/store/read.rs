@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 
 use super::connection;
 use super::rows::{
-    BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, PendingBlock,
-    SavedWorkerRow, UserRow,
+    BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
+    PendingBlock, SavedWorkerRow, UserRow, WatchedRow, WorkerState,
 };
 use crate::privacy;
 
@@ -29,6 +29,8 @@ pub struct Restored {
     pub best_shares: Vec<BestShareRow>,
     pub saved_workers: Vec<SavedWorkerRow>,
     pub codes: Vec<CodeRow>,
+    pub links: Vec<LinkRow>,
+    pub watched: Vec<WatchedRow>,
 }
 
 pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
@@ -39,6 +41,8 @@ pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
         best_shares: best_shares(connection)?,
         saved_workers: saved_workers(connection)?,
         codes: codes(connection)?,
+        links: links(connection)?,
+        watched: watched(connection)?,
     })
 }
 
@@ -171,6 +175,50 @@ fn codes(connection: &Connection) -> rusqlite::Result<Vec<CodeRow>> {
     let rows = statement.query_map([], |row| {
         let (user_id, code) = (text(row, 0)?, text(row, 1)?);
         Ok(CodeRow { user_id, code, created_at: count(row, 2)?, expires_at: count(row, 3)? })
+    })?;
+    rows.collect()
+}
+
+fn links(connection: &Connection) -> rusqlite::Result<Vec<LinkRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, trim(discord_user_id), enabled, linked_at, updated_at FROM discord_links
+         WHERE trim(user_id) <> '' AND trim(discord_user_id) <> ''",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(LinkRow {
+            user_id: row.get(0)?,
+            discord_user_id: row.get(1)?,
+            enabled: row.get::<_, i64>(2)? != 0,
+            linked_at: count(row, 3)?,
+            updated_at: count(row, 4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn watched(connection: &Connection) -> rusqlite::Result<Vec<WatchedRow>> {
+    let mut statement = connection.prepare(
+        "SELECT user_id, lower(trim(worker_hash)), online, since, seen_online, seen_offline,
+             offline_eligible, offline_notified, recovery_eligible, recovery_notified, updated_at
+         FROM discord_worker_state",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let flag = |column| row.get::<_, i64>(column).map(|number| number != 0);
+        Ok(WatchedRow {
+            user_id: row.get(0)?,
+            worker_hash: row.get(1)?,
+            state: WorkerState {
+                online: flag(2)?,
+                since: count(row, 3)?,
+                seen_online: flag(4)?,
+                seen_offline: flag(5)?,
+                offline_eligible: flag(6)?,
+                offline_notified: flag(7)?,
+                recovery_eligible: flag(8)?,
+                recovery_notified: flag(9)?,
+            },
+            updated_at: count(row, 10)?,
+        })
     })?;
     rows.collect()
 }

@@ -146,6 +146,33 @@ pub struct SavedWorkerRow {
     pub best_difficulty: f64,
 }
 
+/// A row of `discord_worker_state`, which is about notices of every kind: a saved worker as one user
+/// watches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedRow {
+    pub user_id: String,
+    /// 64 hex digits, lower case.
+    pub worker_hash: String,
+    pub state: WorkerState,
+    /// Unix seconds.
+    pub updated_at: u64,
+}
+
+/// Where a worker is in going and coming back (§13.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerState {
+    pub online: bool,
+    /// Unix seconds.
+    pub since: u64,
+    pub seen_online: bool,
+    pub seen_offline: bool,
+    /// It was online for long enough that its being away is worth telling; so for the way back.
+    pub offline_eligible: bool,
+    pub offline_notified: bool,
+    pub recovery_eligible: bool,
+    pub recovery_notified: bool,
+}
+
 /// A row of `clerk_users`: somebody who has signed in. Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow {
@@ -153,6 +180,18 @@ pub struct UserRow {
     pub first_seen: u64,
     pub last_seen: u64,
     pub visits: u64,
+}
+
+/// A row of `discord_links`. Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkRow {
+    pub user_id: String,
+    /// Discord's number of the user there, as digits.
+    pub discord_user_id: String,
+    /// Whether the user wants to hear of anything.
+    pub enabled: bool,
+    pub linked_at: u64,
+    pub updated_at: u64,
 }
 
 /// A row of `one_time_codes`.

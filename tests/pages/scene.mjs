@@ -247,8 +247,8 @@ ban_invalid_submissions_after = ${BAN_AFTER}
     if (isShared) {
       const text = `enabled = true\nusername = "${ADMIN.username}"\npassword = "${ADMIN.password}"\n`;
       writeFileSync(join(folder, "config/admin.toml"), text, { mode: 0o600 });
-      // The visitors of these tests, who come from there as far as the pool knows, are all near it.
-      writeFileSync(join(folder, "config/services.toml"), "[auth]\nlocal_noauth_from = [\"10.0.0.0/8\"]\n");
+      // Visitors of these tests come from 10.x.x.x, through the proxy that the pool believes.
+      writeFileSync(join(folder, "config/services.toml"), '[auth]\nlocal_noauth_from = ["10.0.0.0/8"]\n');
     }
     if (hasHistory) {
       writeFileSync(join(folder, "state/saved_worker_periods_history.journal"), dayOfHistory(Date.now()));

@@ -22,7 +22,7 @@
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
-//! | `stand_in` `uploads`                          | services around the pool                  |
+//! | `stand_in` `uploads` `discord` `notices` `outside` | services around the pool             |
 
 mod poll;
 mod ports;
@@ -51,6 +51,7 @@ mod blocks;
 mod churn;
 mod clients;
 mod cookie;
+mod discord;
 mod first_run;
 mod foreign;
 mod freeze;
@@ -58,6 +59,7 @@ mod full_disk;
 mod kills;
 mod logs;
 mod minutes;
+mod notices;
 mod order;
 mod outage;
 mod outside;

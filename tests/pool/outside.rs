@@ -40,9 +40,9 @@ impl Outside {
         self.pool_with(settings, keys)
     }
 
-    fn pool_with(&self, settings: Settings, keys: &str) -> Pool {
+    fn pool_with(&self, mut settings: Settings, keys: &str) -> Pool {
         let clerk = &self.clerk;
-        let services = format!(
+        settings.services = format!(
             "[auth]\nclerk_issuer_url = {:?}\nclerk_jwks_url = {keys:?}\nclerk_signin_url = {:?}\n\
              clerk_frontend_api_url = {:?}\nclerk_api_url = {:?}\n\
              [price]\nenabled = true\nurl = \"{}/simple/price\"\n",
@@ -52,12 +52,12 @@ impl Outside {
             clerk.shown("backend_api"),
             self.inbox.shown("coingecko"),
         );
-        let secrets = format!(
+        settings.secrets = format!(
             "clerk_secret_key = {:?}\nclerk_publishable_key = {:?}\n",
             clerk.shown("secret_key"),
             clerk.shown("publishable_key"),
         );
-        Pool::start_with(settings, &[("services.toml", &services), ("secrets.toml", &secrets)])
+        Pool::start(settings)
     }
 
     fn token(&self, of: &Value) -> String {

@@ -1,6 +1,5 @@
 //! The program under test: started, watched by its log and its pages, stopped or killed.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,17 +45,6 @@ impl Pool {
         let pool = Self::launch(settings);
         pool.stratum();
         pool
-    }
-
-    /// The same with these files in its configuration too, or instead.
-    #[track_caller]
-    pub fn start_with(settings: Settings, files: &[(&str, &str)]) -> Self {
-        let directory = TempDir::new().expect("a data directory");
-        settings.write(directory.path());
-        for (name, text) in files {
-            fs::write(directory.path().join("config").join(name), text).expect("written");
-        }
-        Self::start_in(settings, directory)
     }
 
     /// A pool for `node` with nothing unusual.

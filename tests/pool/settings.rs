@@ -47,6 +47,9 @@ pub struct Settings {
     pub idle_seconds: u32,
     /// What `-shards` says; without it the pool decides.
     pub shards: Option<u32>,
+    /// `services.toml` and `secrets.toml`, where there is anything to say in them.
+    pub services: String,
+    pub secrets: String,
     /// What prices are shown in.
     pub fiat_currency: String,
     /// What else stands on the command line.
@@ -83,6 +86,8 @@ impl Settings {
             freshness_mode: 1,
             idle_seconds: 180,
             shards: None,
+            services: String::new(),
+            secrets: String::new(),
             fiat_currency: "usd".to_owned(),
             flags: &[],
             environment: Vec::new(),
@@ -94,7 +99,7 @@ impl Settings {
         self.cookie_path.clear();
     }
 
-    /// Writes `config.toml`, `tuning.toml` and `policy.toml` below the data directory.
+    /// Writes the files below the data directory.
     pub fn write(&self, data_directory: &Path) {
         let directory = data_directory.join("config");
         fs::create_dir_all(&directory).expect("make the config directory");
@@ -102,7 +107,12 @@ impl Settings {
             ("config.toml", self.config()),
             ("tuning.toml", self.tuning()),
             ("policy.toml", self.policy()),
+            ("services.toml", self.services.clone()),
+            ("secrets.toml", self.secrets.clone()),
         ] {
+            if text.is_empty() {
+                continue;
+            }
             fs::write(directory.join(name), text).unwrap_or_else(|e| panic!("write {name}: {e}"));
         }
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,9 +29,14 @@ impl StandIn {
     /// `name` is that of its file.
     #[track_caller]
     pub fn start(name: &str, flags: &[&str]) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        install(root);
         let mut command = Command::new("node");
-        command.arg(folder.join(name)).args(flags).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(root.join("tests/services").join(name))
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let mut line = String::new();
         BufReader::new(process.take_stdout()).read_line(&mut line).expect("its first line");
@@ -62,6 +68,13 @@ impl StandIn {
         serde_json::from_str(&response.body).expect("JSON")
     }
 
+    /// A list behind its door.
+    #[track_caller]
+    pub fn list(&self, what: &str) -> Vec<Value> {
+        let answer = self.ask("GET", what, &Value::Null);
+        answer.as_array().unwrap_or_else(|| panic!("{what}: no list: {answer}")).clone()
+    }
+
     /// Requests that come will go wrong.
     #[track_caller]
     pub fn fault(&self, fault: &Value) {
@@ -77,7 +90,17 @@ impl StandIn {
     /// Requests so far whose paths begin so.
     #[track_caller]
     pub fn seen(&self, path: &str) -> Vec<Value> {
-        let seen = self.ask("GET", &format!("seen?match={path}"), &Value::Null);
-        seen.as_array().expect("a list").clone()
+        self.list(&format!("seen?match={path}"))
     }
+}
+
+/// The packages that some of them need, once.
+fn install(root: &Path) {
+    static IS_DONE: OnceLock<()> = OnceLock::new();
+    IS_DONE.get_or_init(|| {
+        let script = root.join("scripts/node-packages.sh");
+        let status = Command::new(&script).arg("tests/services").status();
+        let status = status.unwrap_or_else(|error| panic!("run {}: {error}", script.display()));
+        assert!(status.success(), "{} failed: {status}", script.display());
+    });
 }

@@ -48,19 +48,18 @@ impl Scene {
             settings.environment.push(("SSL_CERT_FILE", ca));
         }
         settings.flags = flags;
-        let services = format!(
+        settings.services = format!(
             "[backblaze_backup]\nenabled = true\nbucket = {:?}\nprefix = \"one pool\"\n\
              interval_seconds = 1\napi_url = {:?}\n{more}\n",
             b2.shown("bucket"),
             b2.shown("realm"),
         );
-        let secrets = format!(
+        settings.secrets = format!(
             "backblaze_account_id = {:?}\nbackblaze_application_key = {:?}\n",
             b2.shown("key_id"),
             b2.shown("key"),
         );
-        let files = [("services.toml", &*services), ("secrets.toml", &*secrets)];
-        let pool = Pool::start_with(settings, &files);
+        let pool = Pool::start(settings);
         Self { b2, node, pool }
     }
 

@@ -1,6 +1,7 @@
 //! Servers elsewhere: where each is, and whether all is there that it needs. A pool runs without any
 //! of them, so nothing here is an error: what cannot be used is said, and left out.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::Proxy;
@@ -12,7 +13,8 @@ use crate::config::files::Files;
 use crate::config::keys::Setting;
 use crate::config::problem::Problems;
 use crate::notices::{
-    DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, TelegramSettings, WebhookSettings,
+    DiscordSettings, NoticeWords, NoticesSettings, NtfySettings, ProbeTarget, TelegramSettings,
+    WebhookSettings,
 };
 use crate::outgoing::{OutgoingSettings, is_private};
 use crate::price::{PriceSettings, is_currency};
@@ -136,7 +138,7 @@ pub fn warnings(files: &Files) -> Vec<String> {
 pub fn notices(files: &Files, message: &str, problems: &mut Problems) -> NoticesSettings {
     let secrets = &files.secrets;
     let domain = files.branding.status_brand_domain.value.trim().trim_end_matches('/');
-    NoticesSettings {
+    let settings = NoticesSettings {
         discord: discord(files, problems),
         webhook: reachable_url(&files.webhook.url, problems).map(|url| WebhookSettings {
             url,
@@ -145,6 +147,7 @@ pub fn notices(files: &Files, message: &str, problems: &mut Problems) -> Notices
         ntfy: reachable_url(&files.ntfy.url, problems)
             .map(|url| NtfySettings { url, token: text(&secrets.ntfy_token).map(Secret::new) }),
         telegram: telegram(files, problems),
+        probe: Vec::new(),
         words: NoticeWords {
             threshold: Duration::from_secs(
                 files.discord.worker_notify_threshold_seconds.value.max(1).cast_unsigned(),
@@ -156,7 +159,52 @@ pub fn notices(files: &Files, message: &str, problems: &mut Problems) -> Notices
                 domain => format!("https://{domain}/saved-workers"),
             },
         },
+    };
+    NoticesSettings { probe: probe(&settings, files, problems), ..settings }
+}
+
+/// Whom to ask whether the pool is cut off. The specification has three public resolvers there; but
+/// nobody hears of a pool who is not in its configuration. Where the notices go is there already, and
+/// whether that can be reached is what matters: who cannot be told need not be asked about.
+fn probe(settings: &NoticesSettings, files: &Files, problems: &mut Problems) -> Vec<ProbeTarget> {
+    let NoticesSettings { discord, webhook, ntfy, telegram, .. } = settings;
+    let urls = [
+        discord.as_ref().map(|it| &it.api_url),
+        webhook.as_ref().map(|it| &it.url),
+        ntfy.as_ref().map(|it| &it.url),
+        telegram.as_ref().map(|it| &it.api_url),
+    ];
+    let mut places: Vec<ProbeTarget> =
+        urls.into_iter().flatten().filter_map(|url| place_of(url)).collect();
+    places.dedup();
+    let setting = &files.outgoing.probe;
+    if places.is_empty() || setting.value.is_empty() {
+        return places;
     }
+    match setting.value.iter().map(|text| host_and_port(text.trim())).collect() {
+        Some(targets) => targets,
+        None => {
+            let allowed = "host:port of each, such as [\"9.9.9.9:443\"]";
+            problems.replace(setting, allowed, "where the notices go is asked");
+            places
+        }
+    }
+}
+
+/// Whom a URL leads to.
+fn place_of(url: &str) -> Option<ProbeTarget> {
+    let uri: Uri = url.parse().ok()?;
+    let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+    Some(ProbeTarget { host, port: uri.port_u16().unwrap_or(usual) })
+}
+
+fn host_and_port(text: &str) -> Option<ProbeTarget> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.trim_matches(['[', ']']);
+    let is_host = bare.parse::<IpAddr>().is_ok() || !host.contains([':', '/', '@', ' ']);
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!bare.is_empty() && is_host).then(|| ProbeTarget { host: bare.to_owned(), port })
 }
 
 /// The first part of what the coinbase says (`state-and-services.md` §13.8).

@@ -95,6 +95,8 @@ section! {
     /// How the services above are reached. bitcoind is not meant.
     pub struct Outgoing in Services "outgoing" {
         proxy: Text(""), ANY, Restart, "http:// or socks5:// of a proxy; \"\" goes straight";
+        probe: Texts([]), ANY, Restart,
+            "host:port of those who are asked for a connection, to see whether the pool is cut off and notices of workers must wait; [] asks where the notices go";
     }
 }
 

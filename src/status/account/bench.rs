@@ -32,7 +32,8 @@ impl Bench {
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
         let sightings = Sightings::new(store.clone());
         let people = People {
-            saved: SavedWorkers::new(Vec::new(), store),
+            saved: SavedWorkers::new(Vec::new(), store.clone()),
+            links: Links::new(Vec::new(), store),
             roster: RosterReader::default(),
             history: keeper.reader(),
             codes: Arc::new(Mutex::new(Codes::new("ABCD"))),

@@ -22,6 +22,11 @@ pub struct SavedList {
     online_count: usize,
     /// Workers that have one, at least.
     online_worker_count: usize,
+    /// Both are there when Discord is configured (FIX-29).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_registered: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_notify_enabled: Option<bool>,
     best_difficulty: f64,
     online_workers: Vec<Row>,
     offline_workers: Vec<Row>,
@@ -85,12 +90,15 @@ impl SavedList {
             let shown = connections.iter().take(ROWS_PER_WORKER_MAX.min(left));
             online.extend(shown.map(|view| online_row(row, view, now)));
         }
+        let link = people.has_discord.then(|| people.links.get(user_id));
         Self {
             updated_at: format::rfc3339_unix(now),
             saved_max: SAVED_PER_USER_MAX,
             saved_count: saved.len(),
             online_count: online.len(),
             online_worker_count: online_workers,
+            discord_registered: link.as_ref().map(Option::is_some),
+            discord_notify_enabled: link.map(|link| link.is_some_and(|row| row.enabled)),
             best_difficulty: saved.iter().map(|row| row.best_difficulty).fold(0.0, f64::max),
             online_workers: online,
             offline_workers: offline,

@@ -27,6 +27,7 @@ use crate::clock::unix_now;
 use crate::codes::Codes;
 use crate::history::HistoryReader;
 use crate::ledger::RosterReader;
+use crate::notices::discord::Links;
 use crate::saved_workers::SavedWorkers;
 use crate::sightings::Sightings;
 
@@ -36,6 +37,9 @@ pub struct PeoplePlan {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
+    /// Discord is configured.
+    pub has_discord: bool,
     pub sightings: Sightings,
     /// Who signs people in, if anybody does.
     pub clerk: Option<Arc<Clerk>>,
@@ -50,6 +54,7 @@ pub struct People {
     pub roster: RosterReader,
     pub history: HistoryReader,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
     sightings: Sightings,
     pub clerk: Option<Arc<Clerk>>,
     /// Whoever comes from here is the one local user.
@@ -74,11 +79,12 @@ impl People {
             roster: plan.roster,
             history: plan.history,
             codes: plan.codes,
+            links: plan.links,
             sightings: plan.sightings,
             clerk: plan.clerk,
             local: plan.local,
             switch,
-            has_discord: false,
+            has_discord: plan.has_discord,
         }
     }
 

@@ -203,8 +203,24 @@ fn notify_enabled(people: &People, user: &str, request: &Request) -> Answer {
     )
 }
 
-fn discord_enabled(_: &People, _: &str, _: &Request) -> Answer {
-    Response::refusal(Status::NotFound, "Discord is not configured").into()
+/// The switch of all notices on Discord, of somebody who is linked.
+fn discord_enabled(people: &People, user: &str, request: &Request) -> Answer {
+    if !people.has_discord {
+        return Response::refusal(Status::NotFound, "Discord is not configured").into();
+    }
+    let enabled = Fields::of(request).and_then(|fields| fields.truth("enabled"));
+    let Some(enabled) = enabled else {
+        return Response::refusal(Status::BadRequest, "enabled must be true or false").into();
+    };
+    let (links, user) = (people.links.clone(), user.to_owned());
+    Answer::waiting(
+        move || links.set_enabled(&user, enabled, unix_now()),
+        move |set| match set {
+            Ok(true) => json(&Done { ok: true, enabled }),
+            Ok(false) => Response::refusal(Status::NotFound, "not linked with anybody on Discord"),
+            Err(error) => store_failed(&error.into()),
+        },
+    )
 }
 
 #[derive(Serialize)]

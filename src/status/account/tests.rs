@@ -134,6 +134,33 @@ fn codes_are_made_and_cleared_where_they_can_be_used() {
 }
 
 #[test]
+fn notices_on_discord_are_switched_by_who_is_linked() {
+    let mut bench = Bench::new();
+    let switch = |bench: &Bench, body: &str| {
+        let response = bench.post("/api/discord/notify-enabled", body);
+        (response.status, String::from_utf8(response.body.as_bytes().to_vec()).unwrap())
+    };
+    let flags = |bench: &Bench| {
+        let (_, list) = bench.get("/api/saved-workers");
+        [list["discord_registered"].as_bool(), list["discord_notify_enabled"].as_bool()]
+    };
+    assert_eq!(switch(&bench, "enabled=1").0, Status::NotFound);
+    assert_eq!(flags(&bench), [Some(false), Some(false)]);
+    bench.people.links.link("local-noauth", "7", 100).unwrap();
+    assert_eq!(flags(&bench), [Some(true), Some(true)]);
+    assert_eq!(
+        switch(&bench, "enabled=off"),
+        (Status::Ok, r#"{"ok":true,"enabled":false}"#.to_owned())
+    );
+    assert_eq!(flags(&bench), [Some(true), Some(false)]);
+    assert_eq!(switch(&bench, "enabled=on").0, Status::Ok);
+    assert_eq!(flags(&bench), [Some(true), Some(true)]);
+    assert_eq!(switch(&bench, "").0, Status::BadRequest);
+    bench.people.has_discord = false;
+    assert_eq!((switch(&bench, "enabled=1").0, flags(&bench)), (Status::NotFound, [None, None]));
+}
+
+#[test]
 fn all_of_ones_workers_are_one_series_too() {
     let bench = Bench::new();
     bench.location("/worker/save", "worker=w.1");

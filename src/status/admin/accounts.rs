@@ -160,8 +160,8 @@ pub fn delete(visit: Visit) -> Answer {
     }
     visit.with_password_later("delete-accounts", FORM, page, move |visit| {
         let admin = visit.admin();
-        let (saved, codes, targets) =
-            (admin.plan.saved.clone(), Arc::clone(&admin.plan.codes), users.join(", "));
+        let (saved, links) = (admin.plan.saved.clone(), admin.plan.links.clone());
+        let (codes, targets) = (Arc::clone(&admin.plan.codes), users.join(", "));
         let sightings = admin.plan.sightings.clone();
         let work = move || {
             let removed = saved.remove_users(&users);
@@ -171,6 +171,7 @@ pub fn delete(visit: Visit) -> Answer {
                     codes.forget_user(user);
                     sightings.forget(user);
                 }
+                links.forget_users(&users);
             }
             removed
         };

@@ -48,6 +48,7 @@ use crate::config::{Paths, admin};
 use crate::ledger::RosterReader;
 use crate::live::LiveSettings;
 use crate::log::tail::LogFiles;
+use crate::notices::discord::{Discord, Links};
 use crate::saved_workers::SavedWorkers;
 use crate::sightings::Sightings;
 use crate::store::Reader;
@@ -68,6 +69,9 @@ pub struct AdminPlan {
     pub bans: Arc<Bans>,
     pub saved: SavedWorkers,
     pub codes: Arc<Mutex<Codes>>,
+    pub links: Links,
+    /// None when it is not configured.
+    pub discord: Option<Discord>,
     pub sightings: Sightings,
     /// Who signs people in, if anybody does.
     pub clerk: Option<Arc<Clerk>>,

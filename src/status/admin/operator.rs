@@ -10,6 +10,8 @@ use super::audit::Entry;
 use super::visit::Visit;
 use crate::backup::{B2Settings, UploadFigures};
 use crate::clerk::{Clerk, REFRESH_DISTANCE};
+use crate::notices::ChannelFigures;
+use crate::notices::discord::DiscordFigures;
 use crate::privacy::without_credentials;
 
 pub const PATH: &str = "/admin/operator";
@@ -30,6 +32,34 @@ struct AuditRow {
     at: String,
     #[serde(flatten)]
     entry: Entry,
+}
+
+/// How it goes in one place where notices go (`ChannelFigures`).
+#[derive(Serialize)]
+struct NoticesRow {
+    name: &'static str,
+    delivered: u64,
+    failed: u64,
+    dropped: u64,
+    waiting: usize,
+    last_success: Option<String>,
+    last_failure: Option<String>,
+    error: Option<String>,
+}
+
+impl From<&ChannelFigures> for NoticesRow {
+    fn from(channel: &ChannelFigures) -> Self {
+        Self {
+            name: channel.name,
+            delivered: channel.delivered,
+            failed: channel.failed,
+            dropped: channel.dropped,
+            waiting: channel.waiting,
+            last_success: channel.last_success.map(format::rfc3339),
+            last_failure: channel.last_failure.map(format::rfc3339),
+            error: channel.error.clone(),
+        }
+    }
 }
 
 /// How the copies of the database do (`BackupFigures`), with what they are told to do.
@@ -127,6 +157,36 @@ impl ClerkCell {
     }
 }
 
+/// How Discord does (`DiscordFigures`).
+#[derive(Serialize)]
+struct DiscordCell {
+    connected_at: Option<String>,
+    gateway_error: Option<String>,
+    send_error: Option<String>,
+    sent: u64,
+    waiting: usize,
+    dropped: u64,
+    bursts: u64,
+    linked: usize,
+    enabled: usize,
+}
+
+impl From<DiscordFigures> for DiscordCell {
+    fn from(figures: DiscordFigures) -> Self {
+        Self {
+            connected_at: figures.connected_at.map(format::rfc3339),
+            gateway_error: figures.gateway_error,
+            send_error: figures.send_error,
+            sent: figures.sent,
+            waiting: figures.waiting,
+            dropped: figures.dropped,
+            bursts: figures.bursts,
+            linked: figures.linked,
+            enabled: figures.enabled,
+        }
+    }
+}
+
 pub fn page(visit: &Visit) -> Response {
     let admin = visit.admin();
     let snapshot = visit.desk.paper.snapshot();
@@ -153,6 +213,16 @@ pub fn page(visit: &Visit) -> Response {
         bans_dropped => snapshot.store.bans_dropped,
         savers => admin.plan.saved.users().len(),
     };
+    let discord = admin.plan.discord.as_ref().map(|it| DiscordCell::from(it.figures()));
+    let watch = snapshot.notices.watch.as_ref();
+    let notices = context! {
+        is_on => watch.is_some(),
+        is_cut_off => watch.is_some_and(|watch| watch.is_cut_off),
+        is_watching => watch.and_then(|watch| watch.watches_from) <= Some(snapshot.built_at),
+        watches_from => watch.and_then(|watch| watch.watches_from).map(format::rfc3339),
+        watched => watch.map(|watch| watch.watched),
+        channels => snapshot.notices.channels.iter().map(NoticesRow::from).collect::<Vec<_>>(),
+    };
     let clerk = admin.plan.clerk.as_deref().map(ClerkCell::new);
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
@@ -171,7 +241,7 @@ pub fn page(visit: &Visit) -> Response {
     visit.page(
         PATH,
         "admin_operator.html",
-        context! { pool, price, clerk, store, backup => BackupCell::new(visit), sessions, audit },
+        context! { pool, price, clerk, store, notices, backup => BackupCell::new(visit), discord, sessions, audit },
         None,
     )
 }

@@ -60,7 +60,9 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
         bans: Arc::default(),
         sightings: Sightings::new(store.clone()),
         clerk: None,
-        saved: SavedWorkers::new(Vec::new(), store),
+        saved: SavedWorkers::new(Vec::new(), store.clone()),
+        links: Links::new(Vec::new(), store),
+        discord: None,
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         reader,
         backup: BackupSettings {

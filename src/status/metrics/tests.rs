@@ -177,7 +177,18 @@ fn labels_have_few_values() {
         }
     }
     let names: Vec<_> = values.keys().copied().collect();
-    let expected = ["le", "method", "network", "reason", "shard", "state", "transport", "version"];
+    let expected = [
+        "channel",
+        "le",
+        "method",
+        "network",
+        "reason",
+        "result",
+        "shard",
+        "state",
+        "transport",
+        "version",
+    ];
     assert_eq!(names, expected);
     assert_eq!(
         (values["shard"].len(), values["state"].len(), values["transport"].len()),
@@ -219,6 +230,9 @@ fn the_values_are_those_of_the_snapshot() {
         ("gopool_node_healthy", 1.0),
         ("gopool_node_blocks_behind", 0.0),
         ("gopool_parked_shares", 612.0),
+        ("gopool_notices_total{channel=\"ntfy\",result=\"delivered\"}", 4.0),
+        ("gopool_notices_total{channel=\"ntfy\",result=\"failed\"}", 1.0),
+        ("gopool_notices_waiting{channel=\"ntfy\"}", 0.0),
         ("gopool_shard_receive_starved_total{shard=\"2\"}", 2.0),
         ("gopool_shard_submissions_judged_total{shard=\"0\"}", 428_253.0),
     ] {

@@ -16,6 +16,7 @@ pub fn add(templates: &mut Environment<'static>, assets: &Assets) {
         ("js_url", "app.js"),
         ("chart_js_url", "chart.js"),
         ("lookup_js_url", "lookup.js"),
+        ("discord_js_url", "discord.js"),
         ("admin_js_url", "admin.js"),
         ("clerk_js_url", "clerk.js"),
         ("uplot_js_url", "uplot.js"),

@@ -27,7 +27,7 @@ use super::assets::Assets;
 pub struct Pages(Environment<'static>);
 
 /// Those in the binary, by the names under which an operator may put others in their place.
-const EMBEDDED: [(&str, &str); 31] = [
+const EMBEDDED: [(&str, &str); 32] = [
     ("layout.html", include_str!("../../../web/layout.html")),
     ("parts.html", include_str!("../../../web/parts.html")),
     ("overview.html", include_str!("../../../web/overview.html")),
@@ -44,6 +44,7 @@ const EMBEDDED: [(&str, &str); 31] = [
     ("worker.html", include_str!("../../../web/worker.html")),
     ("worker_message.html", include_str!("../../../web/worker_message.html")),
     ("saved_workers.html", include_str!("../../../web/saved_workers.html")),
+    ("discord.html", include_str!("../../../web/discord.html")),
     ("error.html", include_str!("../../../web/error.html")),
     ("admin_base.html", include_str!("../../../web/admin_base.html")),
     ("admin_login.html", include_str!("../../../web/admin_login.html")),

@@ -77,6 +77,7 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
         is_local => user == LOCAL_USER,
         clerk,
         has_discord => people.has_discord,
+        link => people.links.get(user).map(|row| row.enabled),
         as_of => format::rfc3339_unix(now),
     };
     let page = paper.page(Status::Ok, "saved_workers.html", page);
@@ -166,6 +167,11 @@ fn notice(code: &str) -> Option<(&'static str, bool)> {
         "saved" => ("Saved.", true),
         "removed" => ("Removed.", true),
         "reset" => ("Its connections are being closed; the miner comes back by itself.", true),
+        "notices_on" => ("Notices are on.", true),
+        "notices_off" => ("Notices are off.", true),
+        "worker_on" => ("You will hear of this worker.", true),
+        "worker_off" => ("You will not hear of this worker.", true),
+        "not_linked" => ("Not switched: connect your Discord account first.", false),
         "list_full" => ("Not saved: the list is full. Remove one first.", false),
         "too_long" => ("Not saved: a worker's name has at most 256 bytes.", false),
         "store_failed" => ("Not saved: the database cannot be written now.", false),

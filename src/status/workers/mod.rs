@@ -4,6 +4,7 @@
 mod banned;
 mod coinbase;
 mod dashboard;
+mod discord;
 mod lookup;
 mod page;
 mod payout;
@@ -90,6 +91,10 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
         WORKER => ask(page::worker),
         DASHBOARD | "/stats" | "/stats/" => ask(dashboard::dashboard),
         "/worker/reconnect" => change(reconnect::reconnect),
+        discord::CONNECT => change(discord::connect),
+        discord::FORGET => change(discord::forget),
+        discord::SWITCH => change(discord::switch),
+        discord::SWITCH_ONE => change(discord::switch_one),
         "/user" => read(|_| Response::see_other("/user/").into()),
         "/users" => read(|_| Response::see_other("/users/").into()),
         _ if path.starts_with("/user/") => read(lookup::wallet_path),

@@ -218,3 +218,80 @@ fn methods_are_what_they_are() {
         assert_eq!(response.field("Allow"), Some(allow), "{path}");
     }
 }
+
+/// What a form leads to.
+fn form(visitor: &Visitor, path: &str, body: &str) -> Response {
+    visitor.ask(&post(path, body))
+}
+
+fn location(response: &Response) -> String {
+    assert_eq!(response.status, Status::SeeOther);
+    response.field("Location").unwrap().to_owned()
+}
+
+fn text(response: &Response) -> String {
+    String::from_utf8(response.body.as_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn a_discord_account_is_connected_by_a_code_on_a_page_of_its_own() {
+    let visitor = Visitor::new();
+    let (_, html) = visitor.get("/saved-workers");
+    assert!(html.contains("No Discord account is connected") && html.contains("data-discord"));
+    assert!(html.contains("disabled>Switch notices on"));
+    let response = form(&visitor, discord::CONNECT, "");
+    assert_eq!((response.status, response.field("Cache-Control")), (Status::Ok, Some("no-store")));
+    let html = text(&response);
+    let code = html.split("/notify ").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert!(code.starts_with("ABCD-") && html.contains("data-until"), "{html}");
+    let codes = || visitor.workers.people.codes.lock().unwrap();
+    assert_eq!(codes().live().len(), 1);
+    assert_eq!(location(&form(&visitor, discord::FORGET, &format!("code={code}"))), DASHBOARD);
+    assert_eq!(codes().live().len(), 0);
+    for _ in 0..4 {
+        form(&visitor, discord::CONNECT, "");
+    }
+    let refused = form(&visitor, discord::CONNECT, "");
+    assert_eq!(refused.status, Status::TooManyRequests);
+    assert!(text(&refused).contains("too many new codes"));
+}
+
+#[test]
+fn notices_are_switched_for_all_workers_and_for_one() {
+    let visitor = Visitor::new();
+    let people = &visitor.workers.people;
+    let switched = |path: &str, body: &str| {
+        let to = location(&form(&visitor, path, body));
+        to.split("notice=").nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(switched(discord::SWITCH, "enabled=1"), "not_linked");
+    people.links.link("local-noauth", "7", 1).unwrap();
+    assert!(visitor.get("/saved-workers").1.contains("Switch notices off"));
+    assert_eq!(switched(discord::SWITCH, "enabled=0"), "notices_off");
+    assert!(visitor.get("/saved-workers").1.contains("you are told nothing"));
+    assert_eq!(switched(discord::SWITCH, "enabled=1"), "notices_on");
+    people.saved.save("local-noauth", "w.1").unwrap();
+    let hash = worker_hash_hex("w.1");
+    assert!(visitor.get("/saved-workers").1.contains(">Mute<"));
+    assert_eq!(switched(discord::SWITCH_ONE, &format!("hash={hash}&enabled=0")), "worker_off");
+    assert!(people.saved.notified(&hash).is_empty());
+    assert!(visitor.get("/saved-workers").1.contains(">Notify<"));
+    assert_eq!(switched(discord::SWITCH_ONE, &format!("hash={hash}&enabled=1")), "worker_on");
+    assert_eq!(switched(discord::SWITCH_ONE, "hash=x&enabled=1"), "");
+}
+
+#[test]
+fn a_pool_without_discord_says_nothing_of_it() {
+    let mut visitor = Visitor::new();
+    visitor.workers.people.has_discord = false;
+    visitor.workers.people.saved.save("local-noauth", "w.1").unwrap();
+    let (_, html) = visitor.get("/saved-workers");
+    assert!(!html.contains("Notices on Discord") && !html.contains("/worker/notify"), "{html}");
+    for path in [discord::CONNECT, discord::SWITCH] {
+        assert_eq!(form(&visitor, path, "enabled=1").status, Status::NotFound);
+    }
+    let stranger = Visitor::stranger();
+    for path in [discord::CONNECT, discord::FORGET, discord::SWITCH, discord::SWITCH_ONE] {
+        assert_eq!(location(&form(&stranger, path, "enabled=1")), LOOKUP);
+    }
+}

@@ -27,7 +27,7 @@ pub(super) fn opened(data_dir: &Path) -> (Writer, Restored) {
 
 /// Opened, with its writer at work.
 #[track_caller]
-fn running(data_dir: &Path) -> (StoreHandle, Reader, JoinHandle<()>) {
+pub(crate) fn running(data_dir: &Path) -> (StoreHandle, Reader, JoinHandle<()>) {
     opened(data_dir).0.spawn().expect("a thread can be started")
 }
 
@@ -40,7 +40,7 @@ fn close(store: StoreHandle, writer: JoinHandle<()>) {
 
 /// What is there after `write` has been written and the database closed.
 #[track_caller]
-pub(super) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
+pub(crate) fn after(data_dir: &Path, write: impl FnOnce(&StoreHandle)) -> Restored {
     let (store, _, writer) = running(data_dir);
     write(&store);
     close(store, writer);
@@ -286,6 +286,40 @@ fn only_best_shares_that_changed_are_written() {
     assert_eq!((restored.best_shares, counter(folder.path())), (better, before + 1));
     let restored = after(folder.path(), |store| store.save_best_shares(vec![share(1.0)]));
     assert_eq!(restored.best_shares, [share(1.0)]);
+}
+
+#[test]
+fn watched_workers_are_kept_as_they_were_last_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |hash: &str, since| WatchedRow {
+        user_id: "user".into(),
+        worker_hash: hash.into(),
+        state: WorkerState {
+            online: true,
+            since,
+            seen_online: true,
+            seen_offline: false,
+            offline_eligible: true,
+            offline_notified: false,
+            recovery_eligible: true,
+            recovery_notified: false,
+        },
+        updated_at: since + 1,
+    };
+    let restored = after(folder.path(), |store| {
+        store.save_watched(row("a", 1));
+        store.save_watched(row("b", 2));
+        store.save_watched(row("a", 3));
+        store.delete_watched("user", "c");
+    });
+    assert_eq!(restored.watched, [row("a", 3), row("b", 2)]);
+    let before = counter(folder.path());
+    let restored = after(folder.path(), |store| {
+        store.save_watched(row("b", 5));
+        store.delete_watched("user", "a");
+    });
+    assert_eq!(restored.watched, [row("b", 5)]);
+    assert_eq!(counter(folder.path()), before + 2, "a backup has something new");
 }
 
 #[test]

@@ -25,9 +25,7 @@ impl Bench {
                 .execute("INSERT INTO clerk_users VALUES (?1, ?2, ?3, 7)", (user, first, last))
                 .unwrap();
         }
-        self.database()
-            .execute("INSERT INTO discord_links VALUES ('new', 'x', 1, 0, 0)", ())
-            .unwrap();
+        self.admin().plan.links.link("new", "7", 0).unwrap();
         let saved = &self.admin().plan.saved;
         for (user, worker) in [("new", "w.1"), ("new", "w.2"), ("never", "w.2"), ("never", "w.3")] {
             saved.save(user, worker).unwrap();
@@ -85,6 +83,7 @@ fn accounts_are_deleted_with_all_that_was_theirs() {
     assert_eq!(bench.users(""), ["old"]);
     assert_eq!((bench.rows("clerk_users"), bench.rows("saved_workers")), (1, 0));
     assert_eq!(bench.rows("discord_links"), 0);
+    assert_eq!(bench.admin().plan.links.count(), (0, 0));
     assert!(codes.lock().unwrap().live().is_empty());
     assert_eq!(bench.last(), ("delete-accounts", "never, new".to_owned(), "done".to_owned()));
 }

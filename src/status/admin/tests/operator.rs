@@ -12,9 +12,15 @@ fn the_operator_sees_the_pool_the_sessions_and_what_was_done() {
     let response = bench.get(operator::PATH);
     let html = body(&response);
     assert_eq!(response.field("Cache-Control"), Some("no-store"));
-    for text in
-        ["1.39 PH/s", "(this one)", "10.0.0.77", "Username and password do not belong", "10.0.0.9"]
-    {
+    for text in [
+        "1.39 PH/s",
+        "(this one)",
+        "10.0.0.77",
+        "Username and password do not belong",
+        "10.0.0.9",
+        "3 saved workers are watched, since",
+        "data-label=\"To\">ntfy<",
+    ] {
         assert!(html.contains(text), "{text}: {html}");
     }
     let (_, audit) = html.split_once("id=\"audit\"").unwrap();

@@ -1,0 +1,116 @@
+//! The thread that says on Discord what waits in the queue.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::queue::{Outcome, Post};
+use super::rest::{Rest, RestError};
+use crate::entropy;
+
+/// Blocks that are still told of when the pool stops: two calls, at most.
+const LAST_MESSAGES_MAX: usize = 2;
+const NONCE_LETTERS: usize = 12;
+
+pub struct Sender {
+    shared: Arc<Shared>,
+    rest: Rest,
+    /// Of this run: numbers of messages begin anew with each.
+    nonce: String,
+}
+
+impl Sender {
+    pub fn new(shared: Arc<Shared>, rest: Rest) -> Self {
+        Self { shared, rest, nonce: entropy::letters_and_digits(NONCE_LETTERS) }
+    }
+
+    /// Until the other end of `wake` is gone.
+    pub fn run(self, wake: &Receiver<()>) {
+        loop {
+            self.send_next();
+            let wait = self.shared.queue().wait(Instant::now());
+            let woken = match wait {
+                Some(wait) => wake.recv_timeout(wait),
+                None => wake.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            if woken == Err(RecvTimeoutError::Disconnected) {
+                break;
+            }
+        }
+        // Of what is not told now nobody would ever be told.
+        for _ in 0..LAST_MESSAGES_MAX {
+            self.shared.queue().hurry_blocks();
+            self.send_next();
+        }
+    }
+
+    fn send_next(&self) {
+        let words = self.shared.words.load();
+        let Some(post) = self.shared.queue().next(&words.link, Instant::now()) else { return };
+        let sent = self.rest.send(&post, &format!("{}-{}", self.nonce, post.number));
+        let outcome = outcome(&sent);
+        self.say(&post, &sent, outcome);
+        self.shared.queue().done(post.number, outcome, &words.tag, Instant::now());
+    }
+
+    fn say(&self, post: &Post, sent: &Result<(), RestError>, outcome: Outcome) {
+        let number = post.number;
+        let Err(error) = sent else {
+            if self.shared.sent_again() {
+                info!(component = "discord", "messages are taken again");
+            }
+            debug!(component = "discord", number, "message sent");
+            return;
+        };
+        // Once, until one is taken.
+        let is_new = self.shared.not_sent(&error.to_string());
+        let is_refused = matches!(outcome, Outcome::Malformed | Outcome::Forbidden);
+        if is_refused {
+            warn!(component = "discord", %error, number, "a message is refused");
+        } else if is_new {
+            warn!(component = "discord", %error, number, "a message is not taken yet");
+        } else {
+            debug!(component = "discord", %error, number, "a message is not taken yet");
+        }
+    }
+}
+
+fn outcome(sent: &Result<(), RestError>) -> Outcome {
+    match sent {
+        Ok(()) => Outcome::Sent,
+        Err(RestError::Refused { status: 400, .. }) => Outcome::Malformed,
+        Err(RestError::Refused { status: 401 | 403 | 404, .. }) => Outcome::Forbidden,
+        Err(RestError::Limited(wait)) => Outcome::Later(Some(*wait)),
+        Err(_) => Outcome::Later(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::outgoing::OutgoingError;
+
+    #[test]
+    fn only_what_can_never_go_well_is_given_up_at_once() {
+        let refused = |status| Err(RestError::Refused { status, code: 0, message: String::new() });
+        let wait = Duration::from_secs(7);
+        for (sent, expected) in [
+            (Ok(()), Outcome::Sent),
+            (refused(400), Outcome::Malformed),
+            (refused(401), Outcome::Forbidden),
+            (refused(403), Outcome::Forbidden),
+            (refused(404), Outcome::Forbidden),
+            (refused(405), Outcome::Later(None)),
+            (Err(RestError::Limited(wait)), Outcome::Later(Some(wait))),
+            (Err(RestError::Failing(502)), Outcome::Later(None)),
+            (Err(OutgoingError::Timeout.into()), Outcome::Later(None)),
+        ] {
+            assert_eq!(outcome(&sent), expected, "{sent:?}");
+        }
+    }
+}

@@ -268,7 +268,11 @@ fn run(
     })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
-        (None, None) => None,
+        // Whoever holds them keeps the database from being closed.
+        (None, None) => {
+            drop((links, discord));
+            None
+        }
         (http, https) => {
             let sightings = Sightings::new(store.clone());
             let plan = StatusPlan {

@@ -34,9 +34,9 @@ impl Outside {
     }
 
     /// One that asks for its keys at `keys`, and for the price in `currency`.
-    fn pool(&self, node: &Node, keys: &str, currency: &str) -> Pool {
+    fn pool(&self, node: &Node, keys: &str, currency: &'static str) -> Pool {
         let mut settings = Settings::of(node);
-        settings.fiat_currency = currency.to_owned();
+        settings.fiat_currency = Some(currency);
         self.pool_with(settings, keys)
     }
 

@@ -50,8 +50,8 @@ pub struct Settings {
     /// `services.toml` and `secrets.toml`, where there is anything to say in them.
     pub services: String,
     pub secrets: String,
-    /// What prices are shown in.
-    pub fiat_currency: String,
+    /// What prices are shown in; nothing is said about it without.
+    pub fiat_currency: Option<&'static str>,
     /// What else stands on the command line.
     pub flags: &'static [&'static str],
     /// What else stands in its environment.
@@ -88,7 +88,7 @@ impl Settings {
             shards: None,
             services: String::new(),
             secrets: String::new(),
-            fiat_currency: "usd".to_owned(),
+            fiat_currency: None,
             flags: &[],
             environment: Vec::new(),
         }
@@ -122,6 +122,9 @@ impl Settings {
             Some(donation) => (donation.percent, donation.address.as_str()),
             None => (0.0, ""),
         };
+        let branding = self.fiat_currency.map_or_else(String::new, |currency| {
+            format!("[branding]\nfiat_currency = \"{currency}\"\n\n")
+        });
         format!(
             r#"[server]
 pool_listen = "{pool_listen}"
@@ -144,10 +147,7 @@ operator_donation_percent = {donation_percent:?}
 operator_donation_address = "{donation_address}"
 pooltag_prefix = "{pooltag_prefix}"
 
-[branding]
-fiat_currency = "{fiat_currency}"
-
-[logging]
+{branding}[logging]
 debug = true
 "#,
             pool_listen = self.pool_listen,
@@ -160,7 +160,6 @@ debug = true
             zmq_address = self.zmq_address,
             fee_percent = self.fee_percent,
             pooltag_prefix = self.pooltag_prefix,
-            fiat_currency = self.fiat_currency,
         )
     }
 

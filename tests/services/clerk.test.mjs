@@ -190,7 +190,7 @@ test("its script signs a user in and out in a real browser", { skip: !process.en
     if (browser.exitCode === null && browser.signalCode === null) await once(browser, "exit");
     pages.close();
     pages.closeAllConnections();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
   assert.equal(said[0].error, undefined);
   const [signedIn, signedOut] = said;

@@ -41,14 +41,14 @@ pub enum SignIn {
     Refresh,
 }
 
-/// What a path means, if it is about this. Without Clerk there is nothing to sign in with, and only
-/// the ways to it that stand on old pages lead back.
+/// What a path means, if it is about this. Without Clerk there is nothing to sign in with: the ways to it
+/// that stand on old pages lead back, and for programs there is nothing.
 pub fn find(path: &str, people: &People) -> Option<SignIn> {
     match (path, &people.clerk) {
         (LOGIN, _) => Some(SignIn::Login),
         (LOGOUT, _) => Some(SignIn::Logout),
+        (REFRESH, _) => Some(SignIn::Refresh),
         (SIGN_IN, Some(_)) => Some(SignIn::Page),
-        (REFRESH, Some(_)) => Some(SignIn::Refresh),
         (path, Some(clerk)) if path == clerk.settings.callback_path => Some(SignIn::Callback),
         _ => None,
     }
@@ -73,10 +73,15 @@ impl SignIn {
             let allow = if is_change { "POST" } else { "GET, HEAD" };
             return Response::plain(Status::MethodNotAllowed).with("Allow", allow).into();
         }
+        let Some(clerk) = &people.clerk else {
+            return match self {
+                Self::Refresh => Response::plain(Status::NotFound).into(),
+                _ => Response::see_other(LOOKUP).into(),
+            };
+        };
         if is_change && let Err(refused) = refuse_foreign(request, people.public_url().as_deref()) {
             return refused.into();
         }
-        let Some(clerk) = &people.clerk else { return Response::see_other(LOOKUP).into() };
         let asked = Asked { paper, people, request, clerk };
         match self {
             Self::Login => asked.login().into(),

@@ -97,13 +97,14 @@ fn text(response: &Response) -> String {
 fn without_clerk_there_is_nothing_to_sign_in_with() {
     let bench = Bench::new();
     assert_eq!(find("/sign-in", &bench.people), None);
-    assert_eq!(find("/api/auth/session-refresh", &bench.people), None);
     assert_eq!(find("/clerk/callback", &bench.people), None);
     let mut visitor = Visitor::usual();
     visitor.bench.people.clerk = None;
     assert_eq!(location(&visitor.get("/login")), "/worker");
     assert_eq!(location(&visitor.post("/logout", &[], "")), "/worker");
     assert_eq!(visitor.get("/logout").status, Status::MethodNotAllowed);
+    assert_eq!(visitor.post(REFRESH, &[], "{\"token\":\"x\"}").status, Status::NotFound);
+    assert_eq!(visitor.get(REFRESH).status, Status::MethodNotAllowed);
 }
 
 #[test]

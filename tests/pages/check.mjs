@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { ADMIN, busy, empty, endAll, nodeless, syncing } from "./scene.mjs";
 
 /** Files at a time: two that keep two cores busy, and one that mostly waits. */
-const CONCURRENCY = 4;
+const CONCURRENCY = 3;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const wanted = process.argv[2] ?? "";

@@ -5,8 +5,9 @@
 
 Runs pools from target/release in turns, one without services and one with all of them: Clerk, the price,
 Backblaze B2, Discord, a webhook, ntfy and Telegram, at a server that takes every connection and never says
-a word. Blocks are found meanwhile, so there is something to tell. The control core is on the first CPU with
-wrk (scripts/tool.sh), one shard on the second with gopool-flood. Figures: bench/records/web.md.
+a word. (The last three have nothing to tell in so short a time; that they hold nobody up is a test of
+tests/pool/notices.rs.) The control core is on the first CPU with wrk (scripts/tool.sh), one shard on the second
+with gopool-flood. Figures: bench/records/web.md.
 """
 
 import json

@@ -240,7 +240,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{EndedBans, StorePlan, open};
+    use crate::store::tests::opened;
 
     /// A list on a real database, which is closed and opened again by `again`.
     struct Bench {
@@ -255,12 +255,7 @@ mod tests {
         }
 
         fn in_folder(folder: tempfile::TempDir) -> Self {
-            let plan = StorePlan {
-                data_dir: folder.path(),
-                ended_bans: EndedBans::Delete,
-                backup: folder.path().join("backup"),
-            };
-            let (writer, restored) = open(&plan).unwrap();
+            let (writer, restored) = opened(folder.path());
             let (store, _, thread) = writer.spawn().unwrap();
             Self { saved: SavedWorkers::new(restored.saved_workers, store), folder, thread }
         }

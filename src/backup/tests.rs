@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use super::service::{MARK, Outcome};
 use super::*;
 use crate::outgoing::tests::outgoing;
-use crate::store::{BackupMark, EndedBans, StorePlan, database_path, open};
+use crate::store::tests::running;
+use crate::store::{BackupMark, database_path};
 
 struct Pool {
     folder: tempfile::TempDir,
@@ -25,12 +26,7 @@ impl Pool {
     }
 
     fn start_in(folder: tempfile::TempDir) -> Self {
-        let plan = StorePlan {
-            data_dir: folder.path(),
-            ended_bans: EndedBans::Delete,
-            backup: folder.path().join("state/workers.db.bak"),
-        };
-        let (store, reader, thread) = open(&plan).unwrap().0.spawn().unwrap();
+        let (store, reader, thread) = running(folder.path());
         Self { folder, store, reader, thread }
     }
 

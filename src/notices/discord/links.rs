@@ -106,7 +106,7 @@ impl Links {
 pub(super) mod tests {
     use super::*;
     use crate::saved_workers::SavedWorkers;
-    use crate::store::{EndedBans, StorePlan, open};
+    use crate::store::tests::opened;
 
     /// Links over a real database, which is closed and opened again by `again`.
     pub(crate) struct Bench {
@@ -122,12 +122,7 @@ pub(super) mod tests {
         }
 
         fn in_folder(folder: tempfile::TempDir) -> Self {
-            let plan = StorePlan {
-                data_dir: folder.path(),
-                ended_bans: EndedBans::Delete,
-                backup: folder.path().join("backup"),
-            };
-            let (writer, restored) = open(&plan).unwrap();
+            let (writer, restored) = opened(folder.path());
             let (store, _, thread) = writer.spawn().unwrap();
             Self { links: Links::new(restored.links, store.clone()), store, folder, thread }
         }

@@ -12,7 +12,7 @@ use crate::history::HistoryKeeper;
 use crate::ledger::{Ledger, roster};
 use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
-use crate::store::{EndedBans, StorePlan, open};
+use crate::store::tests::running;
 
 /// What the signed-in routes and pages work with, in local mode.
 pub struct Bench {
@@ -23,12 +23,7 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let plan = StorePlan {
-            data_dir: folder.path(),
-            ended_bans: EndedBans::Delete,
-            backup: folder.path().join("backup"),
-        };
-        let (store, _, _) = open(&plan).unwrap().0.spawn().unwrap();
+        let (store, _, _) = running(folder.path());
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
         let sightings = Sightings::new(store.clone());
         let people = People {

@@ -14,7 +14,8 @@ use crate::cli::Flags;
 use crate::config::Loader;
 use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
-use crate::store::{EndedBans, StoreHandle, StorePlan, open};
+use crate::store::StoreHandle;
+use crate::store::tests::running;
 
 mod accounts;
 mod lists;
@@ -80,12 +81,7 @@ impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, commands) = unbounded();
-        let store_plan = StorePlan {
-            data_dir: folder.path(),
-            ended_bans: EndedBans::Delete,
-            backup: folder.path().join("backup"),
-        };
-        let (store, reader, _) = open(&store_plan).unwrap().0.spawn().unwrap();
+        let (store, reader, _) = running(folder.path());
         let plan = plan(folder.path(), sender, store, reader);
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(

@@ -21,7 +21,7 @@ fn plan(data_dir: &Path) -> StorePlan<'_> {
 }
 
 #[track_caller]
-pub(super) fn opened(data_dir: &Path) -> (Writer, Restored) {
+pub(crate) fn opened(data_dir: &Path) -> (Writer, Restored) {
     open(&plan(data_dir)).expect("the database can be used")
 }
 

@@ -22,7 +22,7 @@
 //! | `cookie` `peers` `supervise` `profile`        | the node's side and systemd's             |
 //! | `state` `kills` `minutes`                     | what outlives the process                 |
 //! | `clients`                                     | programs that others have written         |
-//! | `stand_in` `uploads` `discord` `notices` `outside` | services around the pool             |
+//! | `stand_in` `uploads` `discord` `notices` `outside` `hour` | services around the pool       |
 
 mod poll;
 mod ports;
@@ -56,6 +56,7 @@ mod first_run;
 mod foreign;
 mod freeze;
 mod full_disk;
+mod hour;
 mod kills;
 mod logs;
 mod minutes;

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// A tenth of what the other threads get while they want to run: each step is a factor of 1.25
+/// (`sched(7)`).
+const NICER: libc::c_int = 10;
+
 /// The cores of control and of each shard. None leaves a thread to the kernel.
 #[derive(Clone, Debug)]
 pub struct Cores {
@@ -37,6 +41,13 @@ impl Cores {
     }
 }
 
+/// The calling thread lets all others on its core go first. In Linux a nice value is a thread's own
+/// (`nice(2)`, "C library/kernel differences").
+pub fn let_others_go_first() {
+    // SAFETY: a plain number, and no memory of ours. Nobody is refused who asks for less.
+    unsafe { libc::nice(NICER) };
+}
+
 impl fmt::Display for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |core: &Option<usize>| core.map_or("any".to_owned(), |core| core.to_string());
@@ -48,5 +59,26 @@ impl fmt::Display for Cores {
             shards.join(", "),
             name(&self.control)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nice_value() -> libc::c_int {
+        // SAFETY: two plain numbers; 0 is the calling thread.
+        unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+    }
+
+    #[test]
+    fn only_who_asks_for_it_stands_back() {
+        let before = nice_value();
+        let other = std::thread::spawn(|| {
+            let_others_go_first();
+            nice_value()
+        });
+        assert_eq!(other.join().unwrap(), (before + NICER).min(19));
+        assert_eq!(nice_value(), before);
     }
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Sender, bounded};
 use tracing::warn;
 
+use crate::cores;
 use crate::join;
 use crate::outgoing::Outgoing;
 use crate::privacy::Secret;
@@ -161,9 +162,12 @@ impl Backups {
             figures: Arc::clone(&figures),
             cloud,
         };
-        let thread = thread::Builder::new()
-            .name("backup".into())
-            .spawn(move || service.run(on_boot, &stopped))?;
+        let thread = thread::Builder::new().name("backup".into()).spawn(move || {
+            // A copy takes as long as the database is large, and whoever waits for a page or hands in
+            // a block is on the same core.
+            cores::let_others_go_first();
+            service.run(on_boot, &stopped);
+        })?;
         Ok(Self { stop, figures, thread: Some(thread) })
     }
 

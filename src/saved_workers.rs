@@ -240,13 +240,12 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::opened;
+    use crate::store::tests::Folder;
 
     /// A list on a real database, which is closed and opened again by `again`.
     struct Bench {
-        folder: tempfile::TempDir,
-        thread: std::thread::JoinHandle<()>,
         saved: SavedWorkers,
+        folder: Folder,
     }
 
     impl Bench {
@@ -255,17 +254,15 @@ mod tests {
         }
 
         fn in_folder(folder: tempfile::TempDir) -> Self {
-            let (writer, restored) = opened(folder.path());
-            let (store, _, thread) = writer.spawn().unwrap();
-            Self { saved: SavedWorkers::new(restored.saved_workers, store), folder, thread }
+            let (folder, store, restored) = Folder::again(folder);
+            Self { saved: SavedWorkers::new(restored.saved_workers, store), folder }
         }
 
         fn again(self) -> Self {
-            let Self { folder, thread, saved } = self;
+            let Self { saved, folder } = self;
             saved.flush();
             drop(saved);
-            thread.join().unwrap();
-            Self::in_folder(folder)
+            Self::in_folder(folder.close())
         }
 
         fn share(&self, name: &str, difficulty: f64) {

@@ -139,7 +139,7 @@ impl States {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::store::tests::{after, running};
+    use crate::store::tests::{Folder, after, running};
 
     const NOW: u64 = 1_700_000_000;
 
@@ -186,8 +186,7 @@ pub(super) mod tests {
 
     #[test]
     fn only_what_has_changed_is_written_and_what_is_not_watched_is_deleted() {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _, _) = running(folder.path());
+        let (_folder, store, _) = Folder::new();
         let mut states = States::default();
         let count = |states: &mut States, at| {
             let count = states.changed.len();

@@ -149,11 +149,18 @@ impl Run {
         assert_eq!((&*user_id, names(away), names(back)), ("user", words(gone), words(returned)));
     }
 
+    /// What it has told meanwhile comes back.
     #[track_caller]
-    fn stop(self) {
-        self.notices.stop(LIMIT);
+    fn stop(self) -> Receiver<Event> {
+        self.stop_within(LIMIT)
+    }
+
+    #[track_caller]
+    fn stop_within(self, patience: Duration) -> Receiver<Event> {
+        self.notices.stop(patience);
         drop((self.saved, self.store));
         self.writer.join().unwrap();
+        self.heard
     }
 }
 
@@ -262,8 +269,7 @@ fn a_block_is_told_of_once_and_those_of_earlier_runs_are_not() {
     run.hears_nothing();
     // While the pool stops too.
     blocks.send(found("last")).unwrap();
-    let heard = run.heard;
-    run.notices.stop(LIMIT);
+    let heard = run.stop();
     assert!(matches!(heard.try_recv(), Ok(Event::Block(block)) if block.hash_hex == "last"));
 }
 
@@ -341,7 +347,7 @@ fn every_place_is_told_and_one_that_hangs_delays_nothing() {
     let names: Vec<_> = figures.channels.iter().map(|channel| channel.name).collect();
     assert_eq!(names, ["webhook", "ntfy", "telegram", "listening"]);
     let began = Instant::now();
-    run.notices.stop(Duration::from_millis(300));
+    run.stop_within(Duration::from_millis(300));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(!ntfy.was_asked() && !telegram.was_asked(), "once");
     drop(hold);

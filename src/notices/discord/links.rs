@@ -106,14 +106,13 @@ impl Links {
 pub(super) mod tests {
     use super::*;
     use crate::saved_workers::SavedWorkers;
-    use crate::store::tests::opened;
+    use crate::store::tests::Folder;
 
     /// Links over a real database, which is closed and opened again by `again`.
     pub(crate) struct Bench {
-        pub(crate) folder: tempfile::TempDir,
-        thread: std::thread::JoinHandle<()>,
-        pub(crate) store: StoreHandle,
         pub(crate) links: Links,
+        pub(crate) store: StoreHandle,
+        pub(crate) folder: Folder,
     }
 
     impl Bench {
@@ -122,16 +121,14 @@ pub(super) mod tests {
         }
 
         fn in_folder(folder: tempfile::TempDir) -> Self {
-            let (writer, restored) = opened(folder.path());
-            let (store, _, thread) = writer.spawn().unwrap();
-            Self { links: Links::new(restored.links, store.clone()), store, folder, thread }
+            let (folder, store, restored) = Folder::again(folder);
+            Self { links: Links::new(restored.links, store.clone()), store, folder }
         }
 
         fn again(self) -> Self {
-            let Self { folder, thread, store, links } = self;
-            drop((store, links));
-            thread.join().unwrap();
-            Self::in_folder(folder)
+            let Self { links, store, folder } = self;
+            drop((links, store));
+            Self::in_folder(folder.close())
         }
 
         fn rows(&self) -> Vec<(String, String, bool, u64, u64)> {

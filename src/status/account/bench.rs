@@ -12,18 +12,17 @@ use crate::history::HistoryKeeper;
 use crate::ledger::{Ledger, roster};
 use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
-use crate::store::tests::running;
+use crate::store::tests::Folder;
 
 /// What the signed-in routes and pages work with, in local mode.
 pub struct Bench {
-    _folder: tempfile::TempDir,
     pub people: People,
+    _folder: Folder,
 }
 
 impl Bench {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, _, _) = running(folder.path());
+        let (folder, store, _) = Folder::new();
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
         let sightings = Sightings::new(store.clone());
         let people = People {
@@ -38,7 +37,7 @@ impl Bench {
             switch: Arc::default(),
             has_discord: true,
         };
-        Self { _folder: folder, people }
+        Self { people, _folder: folder }
     }
 
     /// Has these connections looked at.

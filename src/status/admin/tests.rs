@@ -15,7 +15,7 @@ use crate::config::Loader;
 use crate::log::{Levels, LogPlan};
 use crate::snapshot::SnapshotCell;
 use crate::store::StoreHandle;
-use crate::store::tests::running;
+use crate::store::tests::Folder;
 
 mod accounts;
 mod lists;
@@ -26,12 +26,12 @@ const CONFIG: &str = "[node]\npayout_address = \"bc1qw508d6qejxtdg4y5r3zarvary0c
 const PASSWORD: &str = "correct horse battery";
 
 pub(super) struct Bench {
-    pub(super) folder: tempfile::TempDir,
     pub(super) site: Site,
     pub(super) commands: Receiver<Command>,
     /// What a browser would send.
     cookie: RefCell<String>,
     token: RefCell<String>,
+    pub(super) folder: Folder,
 }
 
 /// What a pool over this folder gives its panel.
@@ -79,9 +79,8 @@ fn plan(folder: &Path, commands: Sender<Command>, store: StoreHandle, reader: Re
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, store, reader) = Folder::new();
         let (sender, commands) = unbounded();
-        let (store, reader, _) = running(folder.path());
         let plan = plan(folder.path(), sender, store, reader);
         let admin = Admin::new(plan, Arc::default());
         let site = Site::new(

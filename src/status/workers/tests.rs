@@ -19,11 +19,11 @@ const WALLET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
 const WALLET_HASH: &str = "6cd42dab0217b54fdf5df95b892f055d2a462baa8c0b269e71e4ba6ec65ca66b";
 
 struct Visitor {
-    bench: Bench,
     site: Site,
     bans: Arc<Bans>,
     workers: Workers,
     commands: Receiver<Command>,
+    bench: Bench,
 }
 
 impl Visitor {
@@ -40,7 +40,7 @@ impl Visitor {
             resets: Resets::default(),
             shows: Shows::default(),
         };
-        Self { bench, site, bans, workers, commands }
+        Self { site, bans, workers, commands, bench }
     }
 
     fn stranger() -> Self {

@@ -5,12 +5,17 @@ mod upgrade;
 
 use std::path::Path;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use gopool_shards::admission::ban::Ban;
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use super::*;
 use crate::identity::worker_hash_hex;
+use crate::join;
+
+const WRITER_PATIENCE: Duration = Duration::from_secs(20);
 
 fn plan(data_dir: &Path) -> StorePlan<'_> {
     StorePlan {
@@ -29,6 +34,54 @@ pub(crate) fn opened(data_dir: &Path) -> (Writer, Restored) {
 #[track_caller]
 pub(crate) fn running(data_dir: &Path) -> (StoreHandle, Reader, JoinHandle<()>) {
     opened(data_dir).0.spawn().expect("a thread can be started")
+}
+
+/// A folder whose database is at work. The writer ends with the last handle, and writes until then: so
+/// this goes last, and takes the folder with it when nobody writes there any more.
+pub(crate) struct Folder {
+    writer: Writing,
+    folder: TempDir,
+}
+
+/// Waited for when it is dropped, which a handle that outlives it makes an error.
+struct Writing(Option<JoinHandle<()>>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let writer = self.0.take().expect("nobody else takes it");
+        let has_ended = join::ends_by(&writer, Instant::now() + WRITER_PATIENCE);
+        assert!(
+            has_ended || std::thread::panicking(),
+            "something still has a handle of the database"
+        );
+    }
+}
+
+impl Folder {
+    /// One with a new database.
+    pub(crate) fn new() -> (Self, StoreHandle, Reader) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, reader, writer) = running(folder.path());
+        (Self { writer: Writing(Some(writer)), folder }, store, reader)
+    }
+
+    /// The database that is there, once more, and what was in it.
+    pub(crate) fn again(folder: TempDir) -> (Self, StoreHandle, Restored) {
+        let (writer, restored) = opened(folder.path());
+        let (store, _, writer) = writer.spawn().expect("a thread can be started");
+        (Self { writer: Writing(Some(writer)), folder }, store, restored)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything is written; there is no handle any more.
+    pub(crate) fn close(self) -> TempDir {
+        let Self { writer, folder } = self;
+        drop(writer);
+        folder
+    }
 }
 
 /// Returns when everything has been written.

@@ -224,7 +224,6 @@ impl Pool {
         self.process.resident_bytes()
     }
 
-    /// How many files and sockets the pool has open.
     /// How long the threads on a block's way to the disk have been ready and had no core, since the
     /// start: what other programs of this machine have taken. Source: `proc_pid_schedstat(5)`.
     pub fn wait_for_cores(&self) -> Duration {
@@ -239,6 +238,7 @@ impl Pool {
         Duration::from_nanos(waits.sum())
     }
 
+    /// How many files and sockets the pool has open.
     pub fn descriptor_count(&self) -> usize {
         let path = format!("/proc/{}/fd", self.process.id());
         std::fs::read_dir(path).expect("a running program has descriptors").count()

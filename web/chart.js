@@ -15,6 +15,13 @@
   const hashrate = (v) => units(v, [" ", " K", " M", " G", " T", " P", " E", " Z"], "H/s");
   const difficulty = (v) => units(v, ["", "K", "M", "G", "T", "P", "E"], "");
 
+  /** Minutes without a neighbour: there is no line through them. */
+  const alone = (plot, k) => {
+    const values = plot.data[k];
+    const isKnown = (at) => (values[at] ?? null) !== null;
+    return [...values.keys()].filter((at) => isKnown(at) && !isKnown(at - 1) && !isKnown(at + 1));
+  };
+
   /** The compact series of /api/pool-hashrate and of histories; see documentation/json-apis.md. */
   function decode(series) {
     const [times, hashes, bests] = [[], [], []];
@@ -47,7 +54,7 @@
       ],
       series: [
         { label: "Time", value: (_, at) => (at ? new Date(at * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "—") },
-        { label: "Hashrate", scale: "hash", stroke: color("--hash"), fill: color("--hash-back"), width: 1.5, points: { show: false }, value: (_, v) => (v === null ? "—" : hashrate(v)) },
+        { label: "Hashrate", scale: "hash", stroke: color("--hash"), fill: color("--hash-back"), width: 1.5, points: { show: false, filter: alone, size: 7, fill: color("--hash") }, value: (_, v) => (v === null ? "—" : hashrate(v)) },
         { label: "Best share", scale: "best", stroke: color("--best"), width: 0, points: { show: true, size: 4, fill: color("--best"), stroke: color("--best") }, value: (_, v) => (v === null ? "—" : difficulty(v)) },
       ],
     };

@@ -44,6 +44,15 @@ after(async () => {
 });
 
 const row = (page, name) => page.getByRole("row", { name });
+/** How much of a chart has the colour of its hashrates. */
+const pixelsOfHashrate = (canvas) => {
+  const colour = getComputedStyle(document.documentElement).getPropertyValue("--hash").trim();
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4) if (data[at] === red && data[at + 1] === green && data[at + 2] === blue && data[at + 3] === 255) count += 1;
+  return count;
+};
 const listOf = async (context) => (await context.request.get(`${scene.url}/api/saved-workers`)).json();
 const pathOf = (page) => new URL(page.url()).pathname;
 
@@ -153,7 +162,8 @@ describe("people who sign in", { concurrency: 3 }, () => {
     }, HISTORY_MS_MAX);
     for (const path of [DASHBOARD, `/worker/sha256?hash=${hashOf(GARAGE)}`]) {
       await open(page, scene.url + path);
-      assert.ok(await page.locator("[data-section='chart'] .uplot canvas").count() > 0, path);
+      const canvas = page.locator("[data-section='chart'] .uplot canvas").first();
+      assert.ok(await canvas.evaluate(pixelsOfHashrate) > 4, `${path}: one minute is to be seen`);
     }
     nothing(complaints);
   }));

@@ -14,6 +14,8 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 240.0;
 /// Columns of the drawing: more than a phone has pixels for.
 const COLUMNS: u32 = 288;
+/// What has just begun is drawn over so many buckets: one is no picture.
+const SPAN_MIN: u32 = 60;
 /// Rows of the table: one an hour.
 const ROWS: u32 = 24;
 /// Room above the highest value.
@@ -93,15 +95,16 @@ impl Chart {
         let (first, last) = (points.first()?, points.last()?);
         // A pool to which nobody has come has nothing to draw.
         points.iter().find(|point| point.hashrate > 0.0 || point.best > 0.0)?;
-        let span = f64::from((last.bucket - first.bucket).max(1));
+        let from = first.bucket.min(series.count.saturating_sub(SPAN_MIN));
+        let span = f64::from(last.bucket - from + 1);
         let top = |of: fn(&Point) -> f64| {
             let highest = points.iter().map(of).fold(0.0, f64::max);
             if highest > 0.0 { highest * HEADROOM } else { 1.0 }
         };
         let (hash_top, best_top) = (top(|point| point.hashrate), top(|point| point.best));
-        let x = |bucket: u32| f64::from(bucket - first.bucket) / span * WIDTH;
+        let x = |bucket: u32| f64::from(bucket - from) / span * WIDTH;
         let y = |value: f64, top: f64| HEIGHT - value / top * HEIGHT;
-        let columns = columns(&points, first.bucket, span);
+        let columns = columns(&points, from, span);
         let start = |bucket: u32| {
             let minute = i64::from(series.start_minute);
             let second = minute * 60 + i64::from(bucket) * i64::from(series.bucket_seconds);
@@ -109,17 +112,19 @@ impl Chart {
         };
         let mut area = String::new();
         let mut strokes = String::new();
-        let column_width = WIDTH / f64::from(COLUMNS).min(span + 1.0);
-        let mut before: Option<u32> = None;
+        let column_width = WIDTH / f64::from(COLUMNS).min(span);
+        // A run ends where its last column does: one alone is a bar.
+        let end = |column: &Point| {
+            let (right, height) = (x(column.bucket) + column_width, y(column.hashrate, hash_top));
+            format!("L{right:.1} {height:.1}V{HEIGHT}Z")
+        };
+        let mut before: Option<&Point> = None;
         for column in &columns {
             let (left, height) = (x(column.bucket), y(column.hashrate, hash_top));
             // A gap is a gap: nothing is known of what has not been recorded.
-            let is_gap =
-                before.is_none_or(|before| x(column.bucket) - x(before) > 3.0 * column_width);
+            let is_gap = before.is_none_or(|before| left - x(before.bucket) > 3.0 * column_width);
             if is_gap {
-                if let Some(before) = before {
-                    let _ = write!(area, "L{:.1} {HEIGHT}Z", x(before) + column_width);
-                }
+                area.extend(before.map(end));
                 let _ = write!(area, "M{left:.1} {HEIGHT}");
             }
             let _ = write!(area, "L{left:.1} {height:.1}");
@@ -127,9 +132,9 @@ impl Chart {
                 let _ =
                     write!(strokes, "M{left:.1} {:.1}h{column_width:.1}", y(column.best, best_top));
             }
-            before = Some(column.bucket);
+            before = Some(column);
         }
-        let _ = write!(area, "L{:.1} {HEIGHT}Z", x(last.bucket));
+        area.extend(before.map(end));
         Some(Self {
             width: WIDTH,
             height: HEIGHT,
@@ -145,7 +150,7 @@ impl Chart {
                     }
                 })
                 .collect(),
-            hours: hours(first.bucket, last.bucket, series.bucket_seconds, x, start),
+            hours: hours(from, last.bucket, series.bucket_seconds, x, start),
             summary: Summary::new(&points, series.bucket_seconds, start),
             rows: rows(&points, start),
         })
@@ -174,10 +179,9 @@ pub fn spark(series: &CompactSeries) -> String {
 }
 
 /// The highest of each column, so that nothing that stood out is lost.
-fn columns(points: &[Point], first: u32, span: f64) -> Vec<Point> {
+fn columns(points: &[Point], from: u32, span: f64) -> Vec<Point> {
     let mut columns: Vec<Point> = Vec::new();
-    let place =
-        |bucket: u32| (f64::from(bucket - first) / (span + 1.0) * f64::from(COLUMNS)) as u32;
+    let place = |bucket: u32| (f64::from(bucket - from) / span * f64::from(COLUMNS)) as u32;
     let mut last = None;
     for point in points {
         let this = Some(place(point.bucket));
@@ -272,6 +276,28 @@ mod tests {
         assert!(chart.summary.highest.is_some() && chart.summary.mean.ends_with("H/s"));
         assert!(!chart.rows.is_empty() && chart.rows.len() <= 25);
         assert_eq!(chart.grid.len(), 4);
+    }
+
+    /// The area of these buckets, all of the same hashrate.
+    fn area(buckets: &[u32]) -> String {
+        let mut series = CompactSeries::of(None, Resolution::Minute, 10_000);
+        (series.hashrate_min, series.hashrate_max) = (1e12, 1e12);
+        for bucket in buckets {
+            series.present[*bucket as usize / 8] |= 1 << (bucket % 8);
+        }
+        Chart::of(&series).expect("something is known").area
+    }
+
+    #[test]
+    fn one_minute_is_to_be_seen_and_a_gap_too() {
+        // One of sixty, at the right; then the whole width, and each run as wide as its minutes.
+        assert_eq!(area(&[1439]), "M944.0 240L944.0 48.0L960.0 48.0V240Z");
+        let hour: Vec<u32> = (1380..1440).filter(|bucket| !(1382..1436).contains(bucket)).collect();
+        assert_eq!(
+            area(&hour),
+            "M0.0 240L0.0 48.0L16.0 48.0L32.0 48.0V240Z\
+             M896.0 240L896.0 48.0L912.0 48.0L928.0 48.0L944.0 48.0L960.0 48.0V240Z"
+        );
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod price;
 pub mod profiles;
 pub mod rings;
 pub mod saved_workers;
+pub mod services;
 pub mod shown;
 pub mod sightings;
 pub mod snapshot;

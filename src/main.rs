@@ -13,9 +13,7 @@ use crossbeam_channel::unbounded;
 use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
 
-use gopool::backup::{BackupPlan, Backups};
 use gopool::blocks::{Blocks, BlocksPlan};
-use gopool::clerk::Clerk;
 use gopool::cli::Flags;
 use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
@@ -32,15 +30,13 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
-use gopool::notices::discord::{Discord, DiscordPlan, Links};
-use gopool::notices::{Notices, NoticesPlan, Timing};
-use gopool::outgoing::Outgoing;
+use gopool::notices::discord::Links;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
 use gopool::preview;
-use gopool::price::Prices;
 use gopool::profiles::Profiles;
 use gopool::saved_workers::SavedWorkers;
+use gopool::services::{Services, ServicesPlan};
 use gopool::sightings::Sightings;
 use gopool::signals;
 use gopool::snapshot::SnapshotCell;
@@ -57,10 +53,6 @@ use gopool_shards::work::address::Network;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// How long a backup that is being made may take to its end.
-const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
-/// How long notices that wait may take to be told.
-const NOTICES_STOP_MAX: Duration = Duration::from_secs(5);
 /// How long the last changes may take to reach the disk.
 const STORE_STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -234,37 +226,21 @@ fn run(
     let roster = RosterReader::default();
     let shared = shared_state(&config, started, &restored.bans);
     let state = config.data_dir.join("state");
-    let outgoing = Outgoing::new(&config.outgoing);
     let history = HistoryKeeper::open(&state, (unix_now() / 60) as u32)?;
     history.set_flush_interval(config.history_flush_interval);
-    let clerk = config.clerk.clone().map(|it| Clerk::spawn(it, outgoing.clone())).transpose()?;
-    let clerk = clerk.map(Arc::new);
-    let backup_plan = BackupPlan {
-        state,
-        settings: config.backup.clone(),
-        on_boot: flags.backup_on_boot,
-        outgoing: outgoing.clone(),
-    };
-    let backups = Backups::spawn(backup_plan, reader.clone(), store.clone())?;
-    let words = Arc::new(ArcSwap::from_pointee(config.notices.words.clone()));
-    let of_discord = |settings| {
-        let (outgoing, links, codes) = (outgoing.clone(), links.clone(), Arc::clone(&codes));
-        Discord::spawn(DiscordPlan { settings, outgoing, links, codes, words: Arc::clone(&words) })
-    };
-    let discord = config.notices.discord.clone().map(of_discord).transpose()?;
     // Before the blocks: there is none that nobody would hear of.
-    let notices = Notices::spawn(NoticesPlan {
-        settings: config.notices.clone(),
-        words,
-        timing: Timing::default(),
-        outgoing: &outgoing,
-        saved: saved.clone(),
-        roster: roster.clone(),
+    let Services { clerk, discord, prices, running } = Services::spawn(ServicesPlan {
+        config: &config,
+        state,
+        backup_on_boot: flags.backup_on_boot,
         store: store.clone(),
+        reader: reader.clone(),
+        saved: saved.clone(),
+        links: links.clone(),
+        codes: Arc::clone(&codes),
+        roster: roster.clone(),
         watched: restored.watched,
         blocks: &restored.blocks,
-        listeners: discord.iter().map(Discord::listener).collect(),
-        audience: Box::new(discord.clone()),
     })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {
@@ -337,7 +313,7 @@ fn run(
             network: config.network,
             restored: restored.pending,
             lives: restored.blocks.clone(),
-            accepted: notices.blocks(),
+            accepted: running.notices.blocks(),
         },
         Arc::clone(&rpc),
         store.clone(),
@@ -376,9 +352,9 @@ fn run(
             codes,
             history,
         },
-        backups: backups.figures(),
-        notices: notices.desk(),
-        prices: Prices::spawn(config.price.clone(), &outgoing, &config.fiat_currency)?,
+        backups: running.backups.figures(),
+        notices: running.notices.desk(),
+        prices,
         store,
         snapshots,
         supervisor,
@@ -390,9 +366,7 @@ fn run(
     });
 
     // Control has stopped shards and blocks; what they wrote down is on its way to the disk.
-    // Nothing is found any more; how workers are watched is written down before the database closes.
-    notices.stop(NOTICES_STOP_MAX);
-    backups.stop(BACKUP_STOP_MAX);
+    running.stop();
     switch.stop();
     if let Some(thread) = status_thread {
         let _ = thread.join();

@@ -181,15 +181,13 @@ fn families(server: &Server) -> Vec<Family> {
             "When a copy of the database was last uploaded.",
             upload.and_then(|upload| upload.last_unix).map(|unix| unix as f64),
         ),
-        Family {
-            kind: Kind::Counter,
-            ..maybe(
-                "gopool_backup_upload_failures",
-                "",
-                "Uploads and looks for the bucket that failed.",
-                upload.map(|upload| upload.failures as f64),
-            )
-        },
+        family(
+            Kind::Counter,
+            "gopool_backup_upload_failures",
+            "",
+            "Uploads and looks for the bucket that failed.",
+            upload.iter().map(|upload| upload.failures as f64).collect(),
+        ),
         maybe(
             "gopool_backup_bucket_reachable",
             "",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http;
 use crate::miner::Miner;
 use crate::node::{Chain, Node, text};
-use crate::poll::until;
+use crate::poll::{until, until_true};
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
 use crate::stand_in::StandIn;
@@ -286,6 +286,56 @@ fn a_wrong_token_is_said_once_and_the_pool_mines_on() {
     let said = pool.lines_after(0).join("\n");
     assert!(!said.contains(wrong), "{said}");
     assert_eq!(said.matches("Discord lets us not in").count(), 1);
+}
+
+/// What happens to the first question where the gateway is, and to the first message.
+const FAULTS: [&str; 7] = [
+    r#"{"kind":"refuse"}"#,
+    r#"{"kind":"reset"}"#,
+    r#"{"kind":"half"}"#,
+    r#"{"kind":"status","status":500}"#,
+    r#"{"kind":"text"}"#,
+    r#"{"kind":"slow","seconds":2}"#,
+    r#"{"kind":"drip","seconds":2}"#,
+];
+
+#[test]
+fn whatever_goes_wrong_on_the_way_a_block_is_announced_once() {
+    let node = Node::new(Chain::Regtest);
+    node.mine_to(MINER_ADDRESS, 1);
+    let channel = "/api/v10/channels";
+    let scenes = FAULTS.map(|fault| {
+        let discord = StandIn::start("discord.mjs", &[]);
+        for path in ["/api/v10/gateway", channel] {
+            let mut fault: Value = serde_json::from_str(fault).expect("JSON");
+            (fault["match"], fault["times"]) = (json!(path), json!(1));
+            discord.fault(&fault);
+        }
+        (Pool::start(settings(&node, &discord, discord.shown("token"))), discord, fault)
+    });
+    let heights = scenes.each_ref().map(|(pool, ..)| {
+        pool.await_log(CONNECTED, FIELDS, SENT_LIMIT);
+        let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
+        let job = miner.job_on(&node.best_block_hash());
+        let hash = miner.mine_block_of(&job);
+        node.await_tip(&hash, LIMIT);
+        node.height()
+    });
+    for ((pool, discord, fault), height) in scenes.iter().zip(heights) {
+        let words = format!("Block {height} found");
+        let is_told = |message: &Value| text(&message["content"]).contains(&words);
+        until_true(fault, SENT_LIMIT, || discord.list("messages").iter().any(is_told));
+        let is_late = fault.contains("seconds");
+        let tries = if is_late { 1 } else { 2 };
+        assert_eq!(requests(discord, channel, tries).len(), tries, "{fault}");
+        assert_eq!(discord.list("messages").len(), 1, "{fault}");
+        let lines = pool.lines_after(0);
+        for complaint in ["Discord cannot be reached", "a message is not taken yet"] {
+            let said =
+                lines.iter().filter(|line| line.contains("WARN") && line.contains(complaint));
+            assert_eq!(said.count(), usize::from(!is_late), "{fault}: {complaint}");
+        }
+    }
 }
 
 #[test]

@@ -47,6 +47,13 @@ impl RestError {
     }
 }
 
+/// What Discord says of a message that it has taken; nobody else makes ids of them.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    #[serde(rename = "id")]
+    _id: String,
+}
+
 /// Where a session begins.
 #[derive(Debug, Deserialize)]
 pub struct GatewayPlace {
@@ -93,7 +100,8 @@ impl Rest {
     /// Puts our commands in the place of those that the application has in the server.
     pub fn set_commands(&self, application_id: &str, commands: &Value) -> Result<(), RestError> {
         let path = format!("/applications/{application_id}/guilds/{}/commands", self.server_id);
-        self.call("commands", Method::PUT, &path, commands).map(drop)
+        self.call("commands", Method::PUT, &path, commands)?.json::<Value>()?;
+        Ok(())
     }
 
     /// Sends a message to the channel. `nonce` is the message's own: Discord takes it once, however
@@ -108,7 +116,10 @@ impl Rest {
             "allowed_mentions": { "parse": parse, "users": post.users },
         });
         let path = format!("/channels/{}/messages", self.channel_id);
-        self.call("messages", Method::POST, &path, &message).map(drop)
+        let answer = self.call("messages", Method::POST, &path, &message)?;
+        // Somebody between us and Discord, such as a proxy that wants a password, may have answered.
+        answer.json::<Sent>()?;
+        Ok(())
     }
 
     /// Answers a command; nobody else sees it. The interaction's own token is the right to do so, so
@@ -186,6 +197,8 @@ mod tests {
     use super::*;
     use crate::outgoing::tests::{Served, json as response, outgoing};
 
+    const SENT: &str = r#"{"id":"1180000000000000001"}"#;
+
     fn rest(served: &Served) -> Rest {
         let settings = DiscordSettings {
             api_url: served.url("/api/v10"),
@@ -207,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_message_says_who_may_be_called_by_it() {
-        let served = Served::text(&response(200, "{}"));
+        let served = Served::text(&response(200, SENT));
         rest(&served).send(&post(&["7"], false), "n-1").unwrap();
         let asked = served.asked();
         assert!(asked.starts_with("POST /api/v10/channels/3/messages HTTP/1.1\r\n"), "{asked}");
@@ -218,14 +231,18 @@ mod tests {
         let body: Value = serde_json::from_str(asked.split("\r\n\r\n").nth(1).unwrap()).unwrap();
         assert_eq!(body["allowed_mentions"], json!({ "parse": [], "users": ["7"] }));
         assert_eq!((&body["nonce"], &body["enforce_nonce"]), (&json!("n-1"), &json!(true)));
-        let served = Served::text(&response(200, "{}"));
+        let served = Served::text(&response(200, SENT));
         rest(&served).send(&post(&[], true), "n-1").unwrap();
         assert!(served.asked().contains(r#""allowed_mentions":{"parse":["everyone"],"users":[]}"#));
     }
 
     #[test]
     fn commands_and_answers_go_where_they_belong() {
-        let served = Served::text("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        let served = Served::with(|number, stream| {
+            let empty = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            let answer = if number == 0 { response(200, "[]") } else { empty.to_owned() };
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
         let rest = rest(&served);
         rest.set_commands("8", &json!([{ "name": "x" }])).unwrap();
         let asked = served.asked();
@@ -251,7 +268,7 @@ mod tests {
     #[test]
     fn what_is_left_is_heeded_before_anybody_is_refused() {
         let last = with(
-            &response(200, "{}"),
+            &response(200, SENT),
             "X-RateLimit-Bucket: b\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset-After: 60.5",
         );
         let served = Served::text(&last);
@@ -303,6 +320,9 @@ mod tests {
         assert!(odd.to_string().contains("404, without saying why"), "{odd}");
         let other = rest(&Served::text(&response(200, "[]"))).gateway().unwrap_err();
         assert!(matches!(other, RestError::Away(OutgoingError::Malformed(_))), "{other:?}");
+        let page = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<h1>Sign in to the hotel</h1>";
+        let sent = rest(&Served::text(page)).send(&post(&[], true), "n").unwrap_err();
+        assert!(sent.is_passing(), "{sent:?}");
         let place =
             r#"{"url":"wss://g","session_start_limit":{"remaining":3,"reset_after":5,"x":1}}"#;
         let place = rest(&Served::text(&response(200, place))).gateway().unwrap();

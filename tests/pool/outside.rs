@@ -80,6 +80,10 @@ fn price(pool: &Pool) -> Option<f64> {
 fn a_session_of_clerks_is_somebodys_and_nothing_else_is() {
     let (node, outside) = (Node::new(Chain::Regtest), Outside::new());
     node.mine_to(crate::settings::MINER_ADDRESS, 1);
+    // Who is slow is waited for.
+    for (stand_in, path) in [(&outside.clerk, KEYS), (&outside.inbox, PRICE)] {
+        stand_in.fault(&json!({ "match": path, "kind": "slow", "seconds": 2, "times": 1 }));
+    }
     let pool = outside.pool(&node, outside.clerk.shown("jwks"), "usd");
     pool.await_log("people can sign in", &["component=clerk", "count=1"], LIMIT);
     let origin = format!("http://{}", pool.http_address());
@@ -107,6 +111,9 @@ fn a_session_of_clerks_is_somebodys_and_nothing_else_is() {
     }
     let price = until("the price is shown", LIMIT, || price(&pool));
     assert!(price > 0.0);
+    let lines = pool.lines_after(0);
+    let complaints = lines.iter().filter(|line| line.contains("cannot be fetched"));
+    assert_eq!(complaints.count(), 0, "{lines:#?}");
     assert!(pool.get("/", &[]).body.contains("Bitcoin price"));
 
     // A new key, and the old one withdrawn: both are noticed without a restart, and soon.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::http::Response;
+use crate::http::{self, Response};
 use crate::node::{Chain, Node};
 use crate::poll::{until, until_true};
 use crate::pool::Pool;
@@ -183,6 +183,66 @@ fn whatever_was_wrong_with_those_who_are_asked_is_over_when_it_is_over() {
         let prices = outside.inbox.seen(&path).len();
         assert!(keys <= 4 && prices <= 3, "{currency}: {keys} and {prices} requests");
     }
+}
+
+/// What Clerk's back end does for whoever comes back from its own page, and for who signs out.
+#[test]
+fn whatever_clerks_back_end_does_nobody_is_signed_in_by_mistake_or_stays_it() {
+    let (node, outside) = (Node::new(Chain::Regtest), Outside::new());
+    let pool = outside.pool(&node, outside.clerk.shown("jwks"), "usd");
+    pool.await_log("people can sign in", &["component=clerk"], LIMIT);
+    let origin = format!("http://{}", pool.http_address());
+    let come_back = || {
+        let made = outside.clerk.ask("POST", "session", &json!({}));
+        let browser = made["db_jwt"].as_str().expect("a token of the browser's");
+        pool.get(&format!("/clerk/callback?__clerk_db_jwt={browser}"), &[])
+    };
+    let sign_out = |token: &str| {
+        let cookie = format!("__session={token}");
+        let headers = [("Origin", &*origin), ("Cookie", &*cookie)];
+        http::exchange(pool.http_address(), "POST", "/logout", &headers, "", LIMIT)
+            .expect("an answer")
+    };
+    for fault in [
+        json!({ "kind": "refuse" }),
+        json!({ "kind": "reset" }),
+        json!({ "kind": "half" }),
+        json!({ "kind": "status", "status": 401 }),
+        json!({ "kind": "status", "status": 429, "retry_after": 1 }),
+        json!({ "kind": "status", "status": 500 }),
+        json!({ "kind": "text" }),
+    ] {
+        let mut fault = fault;
+        fault["match"] = "/v1/".into();
+        outside.clerk.fault(&fault);
+        let answer = come_back();
+        assert_eq!((answer.status, answer.header("set-cookie")), (303, None), "{fault}");
+        let location = answer.header("location");
+        assert_eq!(location, Some("/sign-in?redirect=%2Fsaved-workers"), "{fault}");
+        let token = outside.token(&json!({ "seconds": 600 }));
+        assert_eq!(list(&pool, &token).status, 200, "{fault}");
+        let answer = sign_out(&token);
+        let cookie = answer.header("set-cookie").expect("the cookie goes");
+        assert!(answer.status == 303 && cookie.starts_with("__session=;"), "{fault}: {cookie}");
+        assert_eq!(list(&pool, &token).status, 401, "{fault}: here it is over");
+        outside.clerk.mend();
+    }
+    // Slow is not wrong.
+    outside.clerk.fault(&json!({ "match": "/v1/", "kind": "slow", "seconds": 1, "times": 2 }));
+    let answer = come_back();
+    let cookie = answer.header("set-cookie").expect("a session");
+    let token = cookie.split(['=', ';']).nth(1).expect("its token").to_owned();
+    assert_eq!(list(&pool, &token).status, 200);
+    let ended_at_clerk = || {
+        let sessions = outside.clerk.list("sessions");
+        sessions.iter().filter(|session| session["status"] != "active").count()
+    };
+    let before = ended_at_clerk();
+    sign_out(&token);
+    assert_eq!(list(&pool, &token).status, 401);
+    assert_eq!(ended_at_clerk(), before + 1);
+    let key = outside.clerk.shown("secret_key");
+    assert!(!pool.lines_after(0).iter().any(|line| line.contains(key)));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Whether miners or visitors notice that every service hangs.
 
-    scripts/services-load.py [miners] [seconds]
+    scripts/services-load.py [miners] [seconds] [copy]
 
 Runs pools from target/release in turns, one without services and one with all of them: Clerk, the price,
 Backblaze B2, Discord, a webhook, ntfy and Telegram, at a server that takes every connection and never says
-a word. (The last three have nothing to tell in so short a time; that they hold nobody up is a test of
-tests/pool/notices.rs.) The control core is on the first CPU with wrk (scripts/tool.sh), one shard on the second
-with gopool-flood. Figures: bench/records/web.md.
+a word. In both some blocks are found before, so that there is something to tell everywhere. The control core
+is on the first CPU with wrk (scripts/tool.sh), one shard on the second with gopool-flood. Figures:
+bench/records/web.md. With `copy` the pool with services copies its database every second too, for B2.
 """
 
 import json
@@ -23,23 +23,52 @@ from loaded import BINARIES, prepared, running
 
 PAIRS = 3
 PATHS = ("/", "/api/overview")
+# What the requests of each begin with.
+SERVICES = {
+    "Clerk": "/jwks",
+    "price": "/price",
+    "B2": "/b2api/",
+    "Discord's gateway": "/gateway",
+    "Discord's channel": "/channels/",
+    "webhook": "/hook",
+    "ntfy": "/topic",
+    "Telegram": "/bot",
+}
+MINER = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 
 
 class Silence:
-    """Takes connections, keeps them, and says nothing."""
+    """Takes connections and what is asked there, keeps them, and says nothing."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.taken = []
+        self.paths = []
         threading.Thread(target=self.take, daemon=True).start()
 
     def take(self):
         while True:
-            self.taken.append(self.listener.accept()[0])
+            connection = self.listener.accept()[0]
+            self.taken.append(connection)
+            threading.Thread(target=self.read, args=(connection,), daemon=True).start()
+
+    def read(self, connection):
+        with connection.makefile("rb") as file:
+            words = file.readline(4096).split(b" ")
+            if len(words) > 1:
+                self.paths.append(words[1].decode())
+            # Whatever else there is, until the other end goes.
+            while file.read(4096):
+                pass
+
+    def asked(self):
+        """How often each service has been asked."""
+        return {name: sum(path.startswith(start) for path in self.paths) for name, start in SERVICES.items()}
 
 
-def services(port):
+def services(port, copies):
+    often = "interval_seconds = 1\nforce_every_interval = true\n" if copies else ""
     url = f"http://127.0.0.1:{port}"
     return {
         "services": f"""[auth]
@@ -51,9 +80,7 @@ clerk_api_url = "{url}"
 [backblaze_backup]
 enabled = true
 bucket = "b"
-interval_seconds = 1
-force_every_interval = true
-api_url = "{url}"
+{often}api_url = "{url}"
 [discord]
 discord_server_id = "1"
 discord_notify_channel_id = "2"
@@ -96,12 +123,21 @@ def page_times(port, path):
     return times
 
 
+def find_blocks(port):
+    """About one a second, for some seconds."""
+    subprocess.run(
+        [f"{BINARIES}/gopool-miner", "--url", f"127.0.0.1:{port}", "--user", f"{MINER}.finder"]
+        + ["--hashes-per-second", "65536", "--threads", "1", "--seconds", "5"],
+        stdout=subprocess.DEVNULL, check=True,
+    )
+
+
 def measured(miners, seconds, silence):
     """Answers to shares at the miners and pages at a visitor, while all hang or there are none."""
-    files = services(silence.port) if silence else {}
+    files = services(silence.port, "copy" in sys.argv) if silence else {}
     with prepared(policy="ban_invalid_submissions_after = 0\n", **files) as (folder, ports):
-        with running(folder, ports, pool_flags=["-shards", "1"]) as pool:
-            time.sleep(3)
+        with running(folder, ports, node_flags=["--easy-blocks"], pool_flags=["-shards", "1"]) as pool:
+            find_blocks(ports["pool"])
             name = f"{folder}/flood.json"
             load = subprocess.Popen(
                 ["taskset", "-c", "1", f"{BINARIES}/gopool-flood", "mixed", "--no-pinning"]
@@ -130,7 +166,11 @@ def main():
         silence = Silence() if hangs else None
         figures = measured(miners, seconds, silence)
         runs[hangs].append(figures)
-        words = f"all services hang, {len(silence.taken)} connections taken" if hangs else "no services"
+        words = "no services"
+        if hangs:
+            asked = silence.asked()
+            assert all(asked.values()), f"some were never asked: {asked}"
+            words = "all hang (" + ", ".join(f"{name} {count}" for name, count in asked.items()) + ")"
         print(f"{words}: " + ", ".join(f"{name} {value:.0f}" for name, value in figures.items()), flush=True)
     print(f"\nus, median of {PAIRS} (range) without services, and while all hang")
     for name in runs[False][0]:

@@ -92,6 +92,26 @@ struct Waiting {
     message: Message,
     tries: u32,
     not_before: Option<Instant>,
+    /// Without a link and without calling anybody: as it was, Discord would not have it.
+    is_plain: bool,
+    is_last_try: bool,
+}
+
+impl Waiting {
+    fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// As it is sent now.
+    fn post(&mut self, link: &str) -> Post {
+        self.tries += 1;
+        Post {
+            number: self.number,
+            text: self.message.text_with_link(if self.is_plain { "" } else { link }),
+            users: if self.is_plain { Vec::new() } else { self.message.users() },
+            is_everyone: self.message.is_everyone,
+        }
+    }
 }
 
 impl Queue {
@@ -151,10 +171,17 @@ impl Queue {
         self.dropped_told_at = None;
     }
 
-    /// The pool stops: found blocks are sent at once, and nothing else any more.
-    pub fn hurry_blocks(&mut self) {
+    /// The pool stops: each found block has one more try, whatever was before, and nothing else has.
+    pub fn next_of_last(&mut self, link: &str) -> Option<Post> {
         self.others.clear();
-        self.next_at = None;
+        let block = self.blocks.iter_mut().find(|block| !block.is_last_try)?;
+        block.is_last_try = true;
+        Some(block.post(link))
+    }
+
+    /// What is said of found blocks that nobody has been told of.
+    pub fn untold_blocks(&self) -> impl Iterator<Item = String> {
+        self.blocks.iter().map(|block| block.message.text_with_link(""))
     }
 
     /// The message to send now, if there is one. `link` is put below it.
@@ -162,23 +189,17 @@ impl Queue {
         if self.next_at.is_some_and(|at| now < at) {
             return None;
         }
-        let is_due = |waiting: &&mut Waiting| waiting.not_before.is_none_or(|at| at <= now);
-        let block = self.blocks.front_mut().filter(is_due);
+        // One that is refused keeps none behind it from being told.
+        let block = self.blocks.iter_mut().find(|block| block.is_due(now));
         let waiting = block.or_else(|| self.others.front_mut())?;
-        waiting.tries += 1;
         self.next_at = Some(now + SEND_INTERVAL);
-        Some(Post {
-            number: waiting.number,
-            text: waiting.message.text_with_link(link),
-            users: waiting.message.users(),
-            is_everyone: waiting.message.is_everyone,
-        })
+        Some(waiting.post(link))
     }
 
     /// How long it is until [`Self::next`] has something; none while nothing waits.
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         let not_before = |waiting: &Waiting| waiting.not_before.unwrap_or(now);
-        let block = self.blocks.front().map(not_before);
+        let block = self.blocks.iter().map(not_before).min();
         let other = self.others.front().map(not_before);
         let ready = block.into_iter().chain(other).min()?;
         let at = self.next_at.map_or(ready, |next| next.max(ready));
@@ -196,8 +217,11 @@ impl Queue {
         let is_it = |waiting: &Waiting| waiting.number == number;
         if let Some(block) = self.blocks.iter_mut().find(|waiting| is_it(waiting)) {
             match outcome {
-                Outcome::Sent | Outcome::Malformed => self.blocks.retain(|it| !is_it(it)),
-                Outcome::Forbidden => block.not_before = Some(now + REFUSED_BLOCK_WAIT),
+                Outcome::Sent => self.blocks.retain(|it| !is_it(it)),
+                Outcome::Malformed if !block.is_plain => block.is_plain = true,
+                Outcome::Malformed | Outcome::Forbidden => {
+                    block.not_before = Some(now + REFUSED_BLOCK_WAIT);
+                }
                 Outcome::Later(_) => {}
             }
         } else if let Some(other) = self.others.iter().find(|waiting| is_it(waiting)) {
@@ -238,7 +262,14 @@ impl Queue {
 
     fn waiting(&mut self, message: Message) -> Waiting {
         self.last_number += 1;
-        Waiting { number: self.last_number, message, tries: 0, not_before: None }
+        Waiting {
+            number: self.last_number,
+            message,
+            tries: 0,
+            not_before: None,
+            is_plain: false,
+            is_last_try: false,
+        }
     }
 
     fn tell_of_dropped(&mut self, tag: &str, now: Instant) {
@@ -371,6 +402,43 @@ mod tests {
         // Only that the other was dropped is still to be told.
         assert!(bench.send(Outcome::Sent).unwrap().contains("1 notice had"));
         assert_eq!(bench.send(Outcome::Sent), None);
+    }
+
+    #[test]
+    fn a_block_that_is_refused_keeps_no_other_waiting_and_is_told_plainly_if_it_must() {
+        let mut bench = Bench::new();
+        bench.queue.block("first".into(), "own", &["7".into()]);
+        let post = bench.queue.next("link", bench.now).unwrap();
+        assert!(post.text.contains("(link)") && post.users == ["7"], "{post:?}");
+        bench.queue.done(post.number, Outcome::Malformed, "t", bench.now);
+        bench.queue.block("second".into(), "", &[]);
+        bench.pass(10);
+        let post = bench.queue.next("link", bench.now).unwrap();
+        assert!(post.text.starts_with("@everyone first") && !post.text.contains("link"));
+        assert!(post.users.is_empty() && post.is_everyone, "{post:?}");
+        bench.queue.done(post.number, Outcome::Malformed, "t", bench.now);
+        assert_eq!(bench.send(Outcome::Sent).unwrap(), "@everyone second");
+        let before = bench.now;
+        assert!(bench.send(Outcome::Sent).unwrap().starts_with("@everyone first"));
+        assert!(bench.now - before > REFUSED_BLOCK_WAIT - 2 * SEND_INTERVAL);
+        assert_eq!(bench.queue.figures().waiting, 0);
+    }
+
+    #[test]
+    fn each_block_has_one_more_try_at_the_end_and_what_nobody_took_is_known() {
+        let mut bench = Bench::new();
+        bench.queue.block("first".into(), "", &[]);
+        bench.send(Outcome::Forbidden).unwrap();
+        bench.notice("n");
+        bench.queue.block("second".into(), "", &[]);
+        let mut tried = Vec::new();
+        while let Some(post) = bench.queue.next_of_last("") {
+            let outcome = if tried.is_empty() { Outcome::Later(None) } else { Outcome::Sent };
+            bench.queue.done(post.number, outcome, "t", bench.now);
+            tried.push(post.text);
+        }
+        assert_eq!(tried, ["@everyone first", "@everyone second"]);
+        assert_eq!(bench.queue.untold_blocks().collect::<Vec<_>>(), ["@everyone first"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The thread that says on Discord what waits in the queue.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tracing::{debug, info, warn};
@@ -11,8 +11,8 @@ use super::queue::{Outcome, Post};
 use super::rest::{Rest, RestError};
 use crate::entropy;
 
-/// Blocks that are still told of when the pool stops: two calls, at most.
-const LAST_MESSAGES_MAX: usize = 2;
+/// When the pool stops, no further try is begun after this; the process waits for no longer.
+const LAST_TRIES_MAX: Duration = Duration::from_secs(4);
 const NONCE_LETTERS: usize = 12;
 
 pub struct Sender {
@@ -41,19 +41,32 @@ impl Sender {
             }
         }
         // Of what is not told now nobody would ever be told.
-        for _ in 0..LAST_MESSAGES_MAX {
-            self.shared.queue().hurry_blocks();
-            self.send_next();
+        let deadline = Instant::now() + LAST_TRIES_MAX;
+        let link = self.shared.words.load().link.clone();
+        while Instant::now() < deadline {
+            let Some(post) = self.shared.queue().next_of_last(&link) else { break };
+            self.send(&post);
+        }
+        for text in self.shared.queue().untold_blocks() {
+            let kind = "discord";
+            warn!(component = "notices", kind, text, "nobody was told of a found block");
         }
     }
 
     fn send_next(&self) {
-        let words = self.shared.words.load();
-        let Some(post) = self.shared.queue().next(&words.link, Instant::now()) else { return };
-        let sent = self.rest.send(&post, &format!("{}-{}", self.nonce, post.number));
+        let link = self.shared.words.load().link.clone();
+        let post = self.shared.queue().next(&link, Instant::now());
+        if let Some(post) = post {
+            self.send(&post);
+        }
+    }
+
+    fn send(&self, post: &Post) {
+        let sent = self.rest.send(post, &format!("{}-{}", self.nonce, post.number));
         let outcome = outcome(&sent);
-        self.say(&post, &sent, outcome);
-        self.shared.queue().done(post.number, outcome, &words.tag, Instant::now());
+        self.say(post, &sent, outcome);
+        let tag = &self.shared.words.load().tag;
+        self.shared.queue().done(post.number, outcome, tag, Instant::now());
     }
 
     fn say(&self, post: &Post, sent: &Result<(), RestError>, outcome: Outcome) {
@@ -90,8 +103,6 @@ fn outcome(sent: &Result<(), RestError>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::outgoing::OutgoingError;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::WebhookSettings;
-use super::channel::{ANSWER_BYTES_MAX, Channel, Notice, Refusal, TIMEOUT, judge};
+use super::channel::{Channel, Notice, Refusal, TIMEOUT, judge};
 use super::event::{Event, WorkerName};
 use crate::outgoing::{Call, Outgoing, Payload};
 
@@ -23,7 +23,8 @@ impl Channel for Webhook {
     fn deliver(&self, notice: &Notice) -> Result<(), Refusal> {
         let body = body(notice).to_string();
         let payload = Payload::Bytes(body.as_bytes());
-        let mut call = Call::post(&self.settings.url, payload, TIMEOUT, ANSWER_BYTES_MAX)
+        // What it answers beside that it has taken it is nobody's business.
+        let mut call = Call::post(&self.settings.url, payload, TIMEOUT, 0)
             .with("Content-Type", "application/json")
             .with("X-GoPool-Event", kind(&notice.event))
             .with("X-GoPool-Delivery", &*notice.id);

@@ -60,7 +60,7 @@ pub struct Call<'a> {
     pub body: Payload<'a>,
     /// From the first name that is resolved to the last byte that has come.
     pub timeout: Duration,
-    /// A longer answer is none.
+    /// A longer answer is none. With 0 nothing is read of it: the status says all.
     pub answer_bytes_max: u64,
 }
 
@@ -197,8 +197,13 @@ impl Outgoing {
         let request = self.agent.configure_request(request.map_err(|error| failed(error.into()))?);
         let request = request.timeout_global(Some(timeout)).build();
         let mut response = self.agent.run(request).map_err(failed)?;
-        let body = response.body_mut().with_config().limit(answer_bytes_max);
-        let body = body.read_to_vec().map_err(failed)?;
+        let body = match answer_bytes_max {
+            0 => Vec::new(),
+            limit => {
+                let body = response.body_mut().with_config().limit(limit);
+                body.read_to_vec().map_err(failed)?
+            }
+        };
         let (parts, _) = response.into_parts();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }

@@ -149,6 +149,9 @@ fn an_answer_that_is_late_long_or_torn_is_none() {
     assert_eq!(get(&served.url("/")).unwrap_err(), OutgoingError::TooLong(100));
     let served = Served::text("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
     assert!(get(&served.url("/")).is_err());
+    // Unless nobody wants to read it.
+    let answer = outgoing().call(Call::get(&served.url("/"), LIMIT, 0)).unwrap();
+    assert_eq!((answer.status, &*answer.body), (200, &b""[..]));
     let served = Served::text("what is this\r\n\r\n");
     assert!(get(&served.url("/")).is_err());
     let served = Served::text(&json(200, "{\"secret\":"));

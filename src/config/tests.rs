@@ -173,7 +173,7 @@ fn services_are_there_when_all_that_they_need_is() {
         [auth]\nclerk_frontend_api_url = \"https://clerk.example/\"\nclerk_callback_path = \"back\"\n\
         [backblaze_backup]\nenabled = true\nbucket = \"b\"\nprefix = \" /gopool/ \"\nkeep_versions = 3\n\
         [discord]\ndiscord_server_id = \"1\"\ndiscord_notify_channel_id = \" 2 \"\n\
-        [price]\nenabled = true\n[webhook]\nurl = \"http://10.0.0.7:8123/hook\"\n\
+        [price]\nenabled = true\n[webhook]\nurl = \"http://10.0.0.7:8123/hook/?key=a/\"\n\
         [ntfy]\nurl = \"https://ntfy.sh/topic\"\n[telegram]\nchat_id = \"-7\"\n\
         [outgoing]\nproxy = \"socks5://127.0.0.1:9050\"\n";
     let secrets = "clerk_secret_key = \"sk\"\nclerk_publishable_key = \"pk\"\n\
@@ -195,7 +195,11 @@ fn services_are_there_when_all_that_they_need_is() {
     let places = ["discord.com 443", "10.0.0.7 8123", "ntfy.sh 443", "api.telegram.org 443"];
     assert_eq!(asked, places, "nobody else");
     assert_eq!(discord.as_ref().unwrap().channel_id, "2");
-    assert_eq!(webhook.as_ref().unwrap().url, "http://10.0.0.7:8123/hook");
+    assert_eq!(
+        webhook.as_ref().unwrap().url,
+        "http://10.0.0.7:8123/hook/?key=a/",
+        "as it is written"
+    );
     assert_eq!(config.outgoing.proxy.as_deref(), Some("socks5://127.0.0.1:9050"));
     let told = format!("{b2:?} {discord:?} {webhook:?} {ntfy:?} {telegram:?}");
     assert!(!told.contains("hunter2"), "{told}");

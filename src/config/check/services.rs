@@ -258,7 +258,9 @@ fn text(setting: &Setting<String>) -> Option<String> {
 
 /// Where passwords are sent or keys come from: nobody on the way may read or change it.
 fn private_url(setting: &Setting<String>, problems: &mut Problems) -> Option<String> {
-    url(setting, "a URL of https, or of http on this machine", is_private, problems)
+    let url = url(setting, "a URL of https, or of http on this machine", is_private, problems)?;
+    // Paths are put behind it.
+    Some(url.trim_end_matches('/').to_owned())
 }
 
 /// Where notices are sent: perhaps to a machine beside this one.
@@ -267,7 +269,7 @@ fn reachable_url(setting: &Setting<String>, problems: &mut Problems) -> Option<S
     url(setting, "a URL of https or http", is_allowed, problems)
 }
 
-/// Without a `/` at its end. None, and said, when it is not like that; none for a blank one.
+/// As it is written. None, and said, when it is not like that; none for a blank one.
 fn url(
     setting: &Setting<String>,
     allowed: &str,
@@ -277,7 +279,7 @@ fn url(
     let text = text(setting)?;
     let has_host = |uri: &Uri| uri.host().is_some_and(|host| !host.is_empty());
     if text.parse::<Uri>().is_ok_and(|uri| has_host(&uri) && is_allowed(&uri)) {
-        return Some(text.trim_end_matches('/').to_owned());
+        return Some(text);
     }
     problems.replace(setting, allowed, "the service is left out");
     None

@@ -109,6 +109,10 @@ impl Cloud {
         match &result {
             Ok(done) => {
                 self.schedule.succeeded(now);
+                // It has come while the other one was on its way.
+                if self.ready.is_some() {
+                    self.schedule.hurry(now);
+                }
                 if self.repeats.is_over() {
                     info!(component = "backup", bucket = self.bucket, "B2 is reached again");
                 }
@@ -172,5 +176,46 @@ impl Cloud {
         if let Some(upload) = &mut figures.upload {
             change(upload);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::super::B2Settings;
+    use super::super::b2::{B2, Patience};
+    use super::*;
+    use crate::outgoing::tests::outgoing;
+    use crate::privacy::Secret;
+    use crate::store::tests::Folder;
+
+    #[test]
+    fn a_copy_that_comes_while_b2_is_asked_does_not_wait_for_another_interval() {
+        let (_folder, store, _) = Folder::new();
+        let settings = B2Settings {
+            api_url: "http://127.0.0.1:1".to_owned(),
+            bucket: "b".to_owned(),
+            object: "o".to_owned(),
+            key_id: Secret::new("id"),
+            key: Secret::new("key"),
+            keep_versions: 0,
+        };
+        let (_stop, stopped) = bounded(0);
+        let b2 = B2::new(outgoing(), settings, Patience::default(), stopped);
+        let uploader = Uploader::spawn(b2, 0).unwrap();
+        let mut cloud = Cloud::new(uploader, "b".into(), 43_200, store, Arc::default());
+        cloud.is_busy = true;
+        cloud.offer(Ready { file: tempfile::tempfile().unwrap(), version: 2 }, 1000);
+        assert_eq!(cloud.wait(1000), None);
+        let report = Report {
+            task: None,
+            result: Ok(None),
+            not_deleted: None,
+            is_reachable: true,
+            elapsed: Duration::ZERO,
+        };
+        cloud.on_report(report, 1000);
+        assert_eq!(cloud.wait(1000), Some(0));
     }
 }

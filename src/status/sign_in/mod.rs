@@ -27,6 +27,8 @@ const LOGOUT: &str = "/logout";
 const REFRESH: &str = "/api/auth/session-refresh";
 const DASHBOARD: &str = "/saved-workers";
 const LOOKUP: &str = "/worker";
+/// In a query: whoever asks was sent to the place that people know.
+const MOVED: &str = "moved";
 const JSON: &str = "application/json";
 /// A token has about a thousand.
 const REFRESH_BYTES_MAX: usize = 16 * 1024;
@@ -112,15 +114,21 @@ impl Asked<'_> {
         self.origin().is_some_and(|origin| origin.is_https())
     }
 
-    /// The same address at the place that people know, when they came to another.
+    /// The same address at the place that people know, when they came to another. Once: a proxy that
+    /// tells us a name of its own for theirs would bring them back here for ever.
     fn elsewhere(&self) -> Option<Response> {
+        if !self.query().get(MOVED).is_empty() {
+            return None;
+        }
         let public = self.people.public_url()?;
         let ours = Origin::of_url(&public)?;
         // Over what they came, a proxy may know better than we do.
         let scheme = if ours.is_https() { "https" } else { "http" };
         let host = self.request.header("host")?;
         let is_there = Origin::of_url(&format!("{scheme}://{host}")) == Some(ours);
-        let place = || Response::see_other(format!("{public}{}", self.request.target()));
+        let target = self.request.target();
+        let more = if target.contains('?') { '&' } else { '?' };
+        let place = || Response::see_other(format!("{public}{target}{more}{MOVED}=1"));
         (!is_there).then(place)
     }
 
@@ -247,9 +255,12 @@ impl Asked<'_> {
             "clerk-logout",
             move || backend.end_session(&session),
             move |ended| {
-                if let Some(Err(error)) = ended {
-                    warn!(component = "clerk", %error, "a session is not ended at Clerk");
-                }
+                let error = match ended {
+                    Some(Ok(())) => return response,
+                    Some(Err(error)) => error.to_string(),
+                    None => "too many are signing in or out at this moment".to_owned(),
+                };
+                warn!(component = "clerk", error, "a session is not ended at Clerk");
                 response
             },
         )

@@ -130,7 +130,14 @@ fn people_sign_in_where_the_pool_is_known_to_be() {
     let url = PublicUrl { is_https: true, host: "pool.example".to_owned(), port: None };
     visitor.bench.people.switch.set_public_url(Some(url));
     for path in ["/login?redirect=/x", "/sign-in?redirect=/x"] {
-        assert_eq!(location(&visitor.get(path)), format!("https://pool.example{path}"));
+        let moved = format!("{path}&moved=1");
+        assert_eq!(location(&visitor.get(path)), format!("https://pool.example{moved}"));
+        let bare = path.split('?').next().unwrap();
+        assert_eq!(location(&visitor.get(bare)), format!("https://pool.example{bare}?moved=1"));
+        // A proxy says another name: people are where they should be, as far as anybody can tell.
+        let again = visitor.get(&moved);
+        let moved_again = again.field("Location").is_some_and(|it| it.contains("moved=1"));
+        assert!(!moved_again, "{path}: {:?}", again.field("Location"));
         let mut request = Visitor::request(Method::Get, path, &[], "");
         request.set_header("host", "pool.example");
         let response = visitor.ask(&request);

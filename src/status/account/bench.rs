@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::history::HistoryKeeper;
 use crate::ledger::{Ledger, roster};
+use crate::status::PublicUrl;
 use crate::status::http::{Answer, Method, Request, Response, Status};
 use crate::status::json::description::faults;
 use crate::store::tests::Folder;
@@ -25,6 +26,9 @@ impl Bench {
         let (folder, store, _) = Folder::new();
         let keeper = HistoryKeeper::open(&folder.path().join("state"), 1).unwrap();
         let sightings = Sightings::new(store.clone());
+        let switch = Arc::<StatusSwitch>::default();
+        let host = "pool".to_owned();
+        switch.set_public_url(Some(PublicUrl { is_https: false, host, port: None }));
         let people = People {
             saved: SavedWorkers::new(Vec::new(), store.clone()),
             links: Links::new(Vec::new(), store),
@@ -34,7 +38,7 @@ impl Bench {
             sightings,
             clerk: None,
             local: Networks::parse(&["0.0.0.0/0"]),
-            switch: Arc::default(),
+            switch,
             has_discord: true,
         };
         Self { people, _folder: folder }

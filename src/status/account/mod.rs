@@ -9,6 +9,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -21,7 +22,7 @@ pub use routes::paths;
 
 use super::StatusSwitch;
 use super::auth::{LOCAL_USER, Origin, cookie};
-use super::http::{Networks, Request};
+use super::http::{Networks, Request, host_name};
 use crate::clerk::{Clerk, Session};
 use crate::clock::unix_now;
 use crate::codes::Codes;
@@ -110,7 +111,19 @@ impl People {
         let is_near = |near: &Networks| {
             request.client.to_canonical().is_loopback() || near.contains(request.client)
         };
-        self.local.as_ref().is_some_and(is_near)
+        self.local.as_ref().is_some_and(is_near) && self.is_called_by_our_name(request)
+    }
+
+    /// Whether a browser that came here meant us: anybody's page can have a name of its own lead to an
+    /// address near its visitor (DNS rebinding), but not an address itself, and not ours.
+    fn is_called_by_our_name(&self, request: &Request) -> bool {
+        let Some(name) = request.header("host").and_then(host_name) else { return false };
+        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let public = self.switch.public_url.load();
+        let is_known = |ours: &str| name.eq_ignore_ascii_case(ours);
+        is_address
+            || is_known("localhost")
+            || public.as_ref().is_some_and(|url| is_known(&url.host))
     }
 
     pub fn public_url(&self) -> Option<String> {

@@ -21,6 +21,23 @@ fn who_is_not_signed_in_learns_and_changes_nothing() {
     }
 }
 
+/// Its name leads here, for a browser that asks again.
+#[test]
+fn a_name_that_is_not_ours_is_somebody_elses_page() {
+    let bench = Bench::new();
+    let asked = |host: &str| {
+        let mut request = Request::get("/api/saved-workers", &[]);
+        request.set_header("host", host);
+        bench.ask(&request).status
+    };
+    for host in ["POOL:8080", "127.0.0.1:8080", "[::1]:8080", "localhost"] {
+        assert_eq!(asked(host), Status::Ok, "{host}");
+    }
+    for host in ["evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", ""] {
+        assert_eq!(asked(host), Status::Unauthorized, "{host}");
+    }
+}
+
 #[test]
 fn only_our_own_pages_change_anything() {
     let bench = Bench::new();

@@ -4,15 +4,26 @@
 
 const LOAD_MS = 15000;
 const FRESH_MS = 30000;
+const SIGN_OUT_MS = 3000;
 const REFRESH = "/api/auth/session-refresh";
 
 const { clerkSrc, clerkPublishableKey } = document.currentScript.dataset;
 const signInForm = document.querySelector("[data-sign-in]");
 const ended = document.querySelector("[data-session-ended]");
 
-/** What is on its way when somebody signs out would bring their cookie back. */
+/**
+ * What is on its way when somebody signs out would bring their cookie back. It is waited for all the same: after a while
+ * out of sight the cookie is over, and without one the pool does not know which session Clerk is to end.
+ */
 const signingOut = new AbortController();
-document.querySelector("form[action='/logout']")?.addEventListener("submit", () => signingOut.abort());
+let underway;
+document.querySelector("form[action='/logout']")?.addEventListener("submit", async (event) => {
+  if (!underway) return signingOut.abort();
+  event.preventDefault();
+  await Promise.race([underway.catch(() => {}), new Promise((resolve) => { setTimeout(resolve, SIGN_OUT_MS); })]);
+  signingOut.abort();
+  event.target.submit();
+});
 
 class Trouble extends Error {}
 
@@ -86,11 +97,14 @@ async function keepSession() {
     return; // The cookie is good for a while.
   }
   const refresh = async () => {
-    if (document.hidden) return;
+    if (document.hidden || signingOut.signal.aborted) return;
     try {
-      if (await refreshSession(clerk) === 200) ended.hidden = true;
+      underway = refreshSession(clerk);
+      if (await underway === 200) ended.hidden = true;
     } catch {
       // The pool or Clerk is away, or the session has ended there.
+    } finally {
+      underway = undefined;
     }
   };
   setInterval(refresh, FRESH_MS);

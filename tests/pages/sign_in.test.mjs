@@ -237,6 +237,31 @@ describe("people who sign in", { concurrency: 3 }, () => {
     nothing(complaints);
   }));
 
+  test("signing out after a while away ends the session at Clerk too", LIMIT, () => withPage({}, async (page, context) => {
+    const complaints = watch(page, scene.url, scene.clerk.url);
+    const user = await somebody(scene, "sleeper");
+    await signIn(page, scene, user);
+    // Only the pool sets a cookie here.
+    await scene.clerk.ask("POST", "settings", { sets_cookies: false });
+    await open(page, scene.url + DASHBOARD);
+    await scene.clerk.ask("POST", "settings", { sets_cookies: true });
+    // The cookie is over, and the next is on its way when they press the button.
+    await context.clearCookies({ name: "__session" });
+    await page.route("**/api/auth/session-refresh", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      await route.continue();
+    });
+    const fresh = page.waitForRequest(/session-refresh/);
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await fresh;
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.waitForURL(`${scene.url}/worker`);
+    assert.equal(await cookieOf(context, scene), undefined);
+    const sessions = (await scene.clerk.ask("GET", "sessions")).filter((one) => one.user_id === user);
+    assert.deepEqual(sessions.map(({ status }) => status), ["revoked"]);
+    nothing(complaints);
+  }));
+
   test("pages of others sign nobody out and save nothing", LIMIT, () => withPage({}, async (page, context) => {
     await signIn(page, scene, await somebody(scene, "target"));
     const { port } = stranger.address();

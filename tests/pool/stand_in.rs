@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::http;
 use crate::poll::until;
+use crate::ports;
 use crate::process::Process;
 
 /// Its longest wait for a request, and more.
@@ -34,6 +35,8 @@ impl StandIn {
         let mut command = Command::new("node");
         command
             .arg(root.join("tests/services").join(name))
+            // One that closes its port for a while must find it free again, and nobody else in its place.
+            .args(["--port", &ports::free().to_string()])
             .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

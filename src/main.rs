@@ -241,6 +241,7 @@ fn run(
         roster: roster.clone(),
         watched: restored.watched,
         blocks: &restored.blocks,
+        untold: restored.untold,
     })?;
     let snapshots = SnapshotCell::new(first_snapshot(&config));
     let status_thread = match status_ports {

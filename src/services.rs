@@ -19,7 +19,7 @@ use crate::notices::{Notices, NoticesPlan, Timing};
 use crate::outgoing::Outgoing;
 use crate::price::Prices;
 use crate::saved_workers::SavedWorkers;
-use crate::store::{BlockLife, Reader, StoreHandle, WatchedRow};
+use crate::store::{BlockLife, Reader, StoreHandle, UntoldBlock, WatchedRow};
 
 /// How long a backup that is being made may take to its end.
 const BACKUP_STOP_MAX: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub struct ServicesPlan<'a> {
     /// How workers were watched by the last run, and the blocks that are known.
     pub watched: Vec<WatchedRow>,
     pub blocks: &'a [BlockLife],
+    /// And those that nobody has been told of.
+    pub untold: Vec<UntoldBlock>,
 }
 
 /// All of them.
@@ -75,7 +77,8 @@ impl Services {
         let words = Arc::new(ArcSwap::from_pointee(config.notices.words.clone()));
         let of_discord = |settings| {
             let (outgoing, words) = (outgoing.clone(), Arc::clone(&words));
-            Discord::spawn(DiscordPlan { settings, outgoing, links, codes, words })
+            let store = store.downgrade();
+            Discord::spawn(DiscordPlan { settings, outgoing, links, codes, words, store })
         };
         let discord = config.notices.discord.clone().map(of_discord).transpose()?;
         let notices = Notices::spawn(NoticesPlan {
@@ -88,6 +91,7 @@ impl Services {
             store,
             watched: plan.watched,
             blocks: plan.blocks,
+            untold: plan.untold,
             listeners: discord.iter().map(Discord::listener).collect(),
             audience: Box::new(discord.clone()),
         })?;

@@ -39,4 +39,6 @@ pub struct FoundBlock {
     pub found_at: u64,
     /// Users who have saved the worker and want to hear of it.
     pub savers: Vec<String>,
+    /// What its notice is called in all places, at each try and in each run: 32 hex digits.
+    pub notice_id: String,
 }

@@ -20,6 +20,7 @@ mod states;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod untold;
 mod watch;
 mod watcher;
 mod webhook;
@@ -44,7 +45,7 @@ use crate::ledger::RosterReader;
 use crate::outgoing::Outgoing;
 use crate::privacy::Secret;
 use crate::saved_workers::SavedWorkers;
-use crate::store::{self, BlockLife, StoreHandle, WatchedRow};
+use crate::store::{self, BlockLife, StoreHandle, UntoldBlock, WatchedRow};
 use ntfy::Ntfy;
 use outbox::Outbox;
 use states::States;
@@ -219,6 +220,8 @@ pub struct NoticesPlan<'a> {
     pub watched: Vec<WatchedRow>,
     /// Blocks of earlier runs: those that the node has answered for are no news.
     pub blocks: &'a [BlockLife],
+    /// And those of which it could not tell everybody.
+    pub untold: Vec<UntoldBlock>,
     /// Who listens besides the places of the settings.
     pub listeners: Vec<Arc<dyn Listener>>,
     pub audience: Box<dyn Audience>,
@@ -261,9 +264,15 @@ impl Notices {
     /// Starts what is configured; nothing is as good as no service.
     pub fn spawn(plan: NoticesPlan<'_>) -> io::Result<Self> {
         let NoticesPlan { settings, words, timing, outgoing, .. } = plan;
-        let own = own_places(&settings, outgoing, &words)?;
+        let own = own_places(&settings, outgoing, &words, &plan.store)?;
         let is_for_all = !own.is_empty();
         let listeners: Vec<Arc<dyn Listener>> = own.into_iter().chain(plan.listeners).collect();
+        let places: Vec<&str> = listeners.iter().map(|listener| listener.figures().name).collect();
+        let (untold, void): (Vec<UntoldBlock>, Vec<UntoldBlock>) =
+            plan.untold.into_iter().partition(|row| places.contains(&&*row.place));
+        for UntoldBlock { place, record, .. } in void {
+            plan.store.told(&place, &record.hash);
+        }
         if listeners.is_empty() {
             let desk = NoticesDesk { words, ..NoticesDesk::default() };
             return Ok(Self { blocks: None, desk, stop: None, thread: None });
@@ -277,15 +286,16 @@ impl Notices {
                 probe::run(&settings.probe, &outgoing, times, &finder, &stopped);
             })?;
         }
-        let places: Vec<&str> = listeners.iter().map(|listener| listener.figures().name).collect();
         info!(
             component = "notices",
             places = places.join(","),
+            untold_blocks = untold.len(),
             warm_up_seconds = timing.warm_up.as_secs(),
             "found blocks are told of from now on, workers after the warm-up"
         );
         let settled = plan.blocks.iter().filter(|life| life.state.is_settled());
-        let told_blocks: HashSet<String> = settled.map(|life| life.record.hash.clone()).collect();
+        let known = settled.map(|life| &life.record).chain(untold.iter().map(|row| &row.record));
+        let told_blocks: HashSet<String> = known.map(|record| record.hash.clone()).collect();
         let watch = Arc::<Mutex<WatchFigures>>::default();
         let watcher = Watcher {
             words: Arc::clone(&words),
@@ -302,7 +312,7 @@ impl Notices {
         };
         let thread = thread::Builder::new()
             .name("watcher".into())
-            .spawn(move || watcher.run(blocks, found, &stopped))?;
+            .spawn(move || watcher.run(untold, blocks, found, &stopped))?;
         Ok(Self {
             blocks: Some(block_sender),
             desk: NoticesDesk { words, watch: Some(watch), listeners },
@@ -349,21 +359,23 @@ fn own_places(
     settings: &NoticesSettings,
     outgoing: &Outgoing,
     words: &Arc<ArcSwap<NoticeWords>>,
+    store: &StoreHandle,
 ) -> io::Result<Vec<Arc<dyn Listener>>> {
     let outgoing = || outgoing.clone();
     let words = || Arc::clone(words);
+    let store = || store.downgrade();
     let mut places: Vec<Arc<dyn Listener>> = Vec::new();
     if let Some(settings) = settings.webhook.clone() {
         let webhook = Webhook { settings, outgoing: outgoing() };
-        places.push(Arc::new(Outbox::spawn(webhook, words())?));
+        places.push(Arc::new(Outbox::spawn(webhook, words(), store())?));
     }
     if let Some(settings) = settings.ntfy.clone() {
         let ntfy = Ntfy { settings, outgoing: outgoing() };
-        places.push(Arc::new(Outbox::spawn(ntfy, words())?));
+        places.push(Arc::new(Outbox::spawn(ntfy, words(), store())?));
     }
     if let Some(settings) = settings.telegram.clone() {
         let telegram = Telegram { settings, outgoing: outgoing() };
-        places.push(Arc::new(Outbox::spawn(telegram, words())?));
+        places.push(Arc::new(Outbox::spawn(telegram, words(), store())?));
     }
     Ok(places)
 }

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tracing::{debug, info, warn};
 
-use super::channel::{Channel, Notice, Refusal};
+use super::channel::{Channel, Notice, Refusal, new_notice_id};
 use super::event::Event;
 use super::queue::{Next, Outcome, Queue, Waiting};
+use super::untold::Untold;
 use super::{ChannelFigures, Listener, NoticeWords};
 use crate::clock::unix_now;
+use crate::store::WeakStoreHandle;
 
 /// How often the same failure is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);
@@ -31,6 +33,7 @@ struct Shared {
     state: Mutex<State>,
     has_work: Condvar,
     words: Arc<ArcSwap<NoticeWords>>,
+    untold: Untold,
     has_ended: AtomicBool,
 }
 
@@ -43,7 +46,11 @@ struct State {
 }
 
 impl Outbox {
-    pub fn spawn(channel: impl Channel, words: Arc<ArcSwap<NoticeWords>>) -> io::Result<Self> {
+    pub fn spawn(
+        channel: impl Channel,
+        words: Arc<ArcSwap<NoticeWords>>,
+        store: WeakStoreHandle,
+    ) -> io::Result<Self> {
         let channel: Arc<dyn Channel> = Arc::new(channel);
         let name = channel.name();
         let shared = Arc::new(Shared {
@@ -55,6 +62,7 @@ impl Outbox {
             }),
             has_work: Condvar::new(),
             words,
+            untold: Untold { place: name, store },
             has_ended: AtomicBool::new(false),
         });
         let (its, caller) = (Arc::clone(&shared), Arc::clone(&channel));
@@ -91,7 +99,11 @@ impl Listener for Outbox {
 impl Shared {
     fn push(&self, event: Event) {
         let words = self.words.load_full();
-        let notice = Notice { id: new_id(), at: unix_now(), event, words };
+        let id = match &event {
+            Event::Block(block) => block.notice_id.clone(),
+            _ => new_notice_id(),
+        };
+        let notice = Notice { id, at: unix_now(), event, words };
         let mut state = self.lock();
         if state.queue.push(Arc::new(notice)) {
             self.has_work.notify_one();
@@ -117,7 +129,10 @@ impl Shared {
                 let (height, hash) = (block.height, &block.hash_hex);
                 warn!(
                     component = "notices",
-                    kind, height, hash, "nobody was told of a found block"
+                    kind,
+                    height,
+                    hash,
+                    "nobody has been told of a found block, the next start tells"
                 );
             }
         }
@@ -146,6 +161,9 @@ impl Shared {
         let now = Instant::now();
         let elapsed_ms = now.duration_since(began).as_millis() as u64;
         let id = waiting.notice.id.clone();
+        if let (Ok(()), Event::Block(block)) = (result, &waiting.notice.event) {
+            self.untold.strike(&block.hash_hex);
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
         let kind = state.figures.name;
@@ -213,13 +231,6 @@ impl Complaints {
     }
 }
 
-/// Nobody guesses it, and no two are the same, in other runs either.
-fn new_id() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the kernel has random bytes");
-    const_hex::encode(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -250,7 +261,8 @@ mod tests {
     fn scripted() -> (Outbox, Told, Sender<Result<(), Refusal>>) {
         let ((told, heard), (answers, results)) = (channel(), channel());
         let channel = Scripted { told, results: Mutex::new(results) };
-        (Outbox::spawn(channel, Arc::default()).unwrap(), heard, answers)
+        let outbox = Outbox::spawn(channel, Arc::default(), WeakStoreHandle::default());
+        (outbox.unwrap(), heard, answers)
     }
 
     const LIMIT: Duration = Duration::from_secs(10);

@@ -10,8 +10,8 @@ use super::*;
 use crate::identity::worker_hash_hex;
 use crate::ledger::roster::tests::look;
 use crate::outgoing::tests::{Served, json, outgoing};
-use crate::store::BlockState;
 use crate::store::tests::{after, found, running};
+use crate::store::{BlockState, Settled, WeakStoreHandle};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Of what is not to come.
@@ -97,6 +97,7 @@ impl Bench {
 
     fn run(&self, timing: Timing) -> Run {
         let restored = after(self.folder.path(), |_| {});
+        let untold = restored.untold;
         let (store, _, writer) = running(self.folder.path());
         let saved = SavedWorkers::new(restored.saved_workers, store.clone());
         let (teller, heard) = channel();
@@ -110,6 +111,7 @@ impl Bench {
             store: store.clone(),
             watched: restored.watched,
             blocks: &self.blocks,
+            untold,
             listeners: vec![Arc::new(Listening(teller))],
             audience: Box::new(self.people.clone()),
         });
@@ -149,6 +151,12 @@ impl Run {
         assert_eq!((&*user_id, names(away), names(back)), ("user", words(gone), words(returned)));
     }
 
+    #[track_caller]
+    fn hears_of_block(&self) -> FoundBlock {
+        let Event::Block(block) = self.hears() else { panic!("another event") };
+        block
+    }
+
     /// What it has told meanwhile comes back.
     #[track_caller]
     fn stop(self) -> Receiver<Event> {
@@ -182,6 +190,7 @@ fn without_a_place_nothing_runs() {
         store,
         watched: Vec::new(),
         blocks: &[],
+        untold: Vec::new(),
         listeners: Vec::new(),
         audience: Box::new(Vec::new),
     })
@@ -257,20 +266,69 @@ fn a_block_is_told_of_once_and_those_of_earlier_runs_are_not() {
         blocks.send(found(hash)).unwrap();
     }
     for hash in ["new", "pending"] {
+        let block = run.hears_of_block();
+        assert_eq!(block.notice_id.len(), 32);
         let expected = FoundBlock {
             height: 101,
             hash_hex: hash.to_owned(),
             worker: "w.1".to_owned(),
             found_at: 1_795_564_800,
             savers: vec!["user".to_owned()],
+            notice_id: block.notice_id.clone(),
         };
-        assert_eq!(run.hears(), Event::Block(expected), "before the warm-up is over");
+        assert_eq!(block, expected, "before the warm-up is over");
     }
     run.hears_nothing();
     // While the pool stops too.
     blocks.send(found("last")).unwrap();
     let heard = run.stop();
     assert!(matches!(heard.try_recv(), Ok(Event::Block(block)) if block.hash_hex == "last"));
+}
+
+/// The listener takes nothing by itself, as a place that is away.
+#[test]
+fn a_block_that_was_not_told_is_told_by_the_next_run_under_the_same_number() {
+    let bench = Bench::new();
+    let hour = Timing { warm_up: Duration::from_secs(3600), ..SHORT };
+    let run = bench.run(hour);
+    for hash in ["a", "b"] {
+        run.store.settle(found(hash), Settled::Submitted, "");
+        run.notices.blocks().unwrap().send(found(hash)).unwrap();
+    }
+    let [first, second] = [run.hears_of_block(), run.hears_of_block()];
+    run.store.told("listening", "a");
+    run.stop();
+    let run = bench.run(hour);
+    assert_eq!(run.hears_of_block(), second);
+    // The node may say once more that it has it.
+    run.notices.blocks().unwrap().send(found("b")).unwrap();
+    run.hears_nothing();
+    // As one that is not configured any more.
+    run.store.untold("elsewhere", "b", &first.notice_id);
+    run.store.told("listening", "b");
+    run.stop();
+    let run = bench.run(hour);
+    run.hears_nothing();
+    run.stop();
+    assert!(after(bench.folder.path(), |_| {}).untold.is_empty());
+}
+
+#[test]
+fn a_place_that_has_taken_a_block_owes_it_to_nobody() {
+    let mut bench = Bench::new();
+    let refused_once = Served::with(|number, stream| {
+        let answer = json(if number == 0 { 500 } else { 200 }, "{}");
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    bench.settings.webhook = Some(WebhookSettings { url: refused_once.url("/"), secret: None });
+    let run = bench.run(Timing { warm_up: Duration::from_secs(3600), ..SHORT });
+    run.store.settle(found("a"), Settled::Submitted, "");
+    run.notices.blocks().unwrap().send(found("a")).unwrap();
+    refused_once.asked();
+    refused_once.asked();
+    run.stop();
+    let places = after(bench.folder.path(), |_| {}).untold.into_iter().map(|row| row.place);
+    assert_eq!(places.collect::<Vec<_>>(), ["listening"]);
 }
 
 #[test]
@@ -362,7 +420,7 @@ fn a_block_that_waits_for_its_next_try_has_one_more_when_the_pool_stops() {
     });
     let settings = WebhookSettings { url: served.url("/"), secret: None };
     let webhook = Webhook { settings, outgoing: outgoing() };
-    let outbox = Outbox::spawn(webhook, Arc::default()).unwrap();
+    let outbox = Outbox::spawn(webhook, Arc::default(), WeakStoreHandle::default()).unwrap();
     outbox.tell(&block_event());
     let first = served.asked();
     outbox.close();

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, never, select};
 use tracing::{info, warn};
 
+use super::channel::new_notice_id;
 use super::event::{Event, FoundBlock, WorkerName};
 use super::probe::Found;
 use super::states::{News, Seen, States};
@@ -18,7 +19,7 @@ use crate::identity::{NameHash, worker_hash_hex};
 use crate::ledger::RosterReader;
 use crate::privacy;
 use crate::saved_workers::SavedWorkers;
-use crate::store::{self, SavedWorkerRow, StoreHandle};
+use crate::store::{self, SavedWorkerRow, StoreHandle, UntoldBlock};
 
 /// A clock that is this far from where it should be has been set, or the machine has slept.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +56,7 @@ struct Turn {
 impl Watcher {
     pub fn run(
         mut self,
+        untold: Vec<UntoldBlock>,
         mut blocks: Receiver<store::FoundBlock>,
         mut found: Receiver<Found>,
         stopped: &Receiver<()>,
@@ -69,6 +71,12 @@ impl Watcher {
             clock: (unix_now(), now),
         };
         self.warm_up(&mut turn);
+        for UntoldBlock { place, notice_id, record } in untold {
+            let block = Event::Block(self.found_block(&record, notice_id));
+            for listener in self.listeners.iter().filter(|it| it.figures().name == place) {
+                listener.tell(&block);
+            }
+        }
         loop {
             let wait = turn.next_check.saturating_duration_since(Instant::now());
             select! {
@@ -202,17 +210,27 @@ impl Watcher {
         if !self.told_blocks.insert(block.hash.clone()) {
             return;
         }
+        let notice_id = new_notice_id();
+        // First: whoever has been told strikes it off.
+        for listener in &self.listeners {
+            self.store.untold(listener.figures().name, &block.hash, &notice_id);
+        }
+        self.tell(&Event::Block(self.found_block(block, notice_id)));
+    }
+
+    fn found_block(&self, block: &store::FoundBlock, notice_id: String) -> FoundBlock {
         let found_at = block.timestamp.parse().map_or_else(
             |_| unix_now(),
             |at: jiff::Timestamp| at.as_second().max(0).cast_unsigned(),
         );
-        self.tell(&Event::Block(FoundBlock {
+        FoundBlock {
             height: block.height,
             hash_hex: block.hash.clone(),
             worker: privacy::worker_name(&block.worker),
             found_at,
             savers: self.saved.notified(&worker_hash_hex(&block.worker)),
-        }));
+            notice_id,
+        }
     }
 
     fn tell(&self, event: &Event) {

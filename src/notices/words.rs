@@ -120,6 +120,7 @@ pub(super) mod tests {
             worker: "bc1qexam...00000000.rig".into(),
             found_at: NOW - 3,
             savers: vec!["user".into()],
+            notice_id: "0123456789abcdef".into(),
         })
     }
 

@@ -34,6 +34,17 @@ pub(super) enum BlockChange {
         state: BlockState,
         confirmations: u64,
     },
+    /// There people are to be told of it.
+    Untold {
+        hash_hex: String,
+        place: String,
+        notice_id: String,
+    },
+    /// There they have been, or nobody is told of anything any more.
+    Told {
+        hash_hex: String,
+        place: String,
+    },
 }
 
 /// Visits of a user that wait to be written. Unix seconds.
@@ -138,7 +149,10 @@ impl BlockChange {
     pub(super) fn hash_hex(&self) -> &str {
         match self {
             Self::Found { pending, .. } => &pending.hash_hex,
-            Self::Sent { hash_hex, .. } | Self::Followed { hash_hex, .. } => hash_hex,
+            Self::Sent { hash_hex, .. }
+            | Self::Followed { hash_hex, .. }
+            | Self::Untold { hash_hex, .. }
+            | Self::Told { hash_hex, .. } => hash_hex,
             Self::Settled { record, .. } => &record.hash,
         }
     }
@@ -172,6 +186,21 @@ impl BlockChange {
                     "UPDATE block_life SET state = ?2, confirmations = ?3, changed_at_unix = ?4
                      WHERE hash = ?1",
                     params![hash_hex, state.as_str(), signed(*confirmations), unix_now()],
+                )?;
+                Ok(())
+            }
+            Self::Untold { hash_hex, place, notice_id } => {
+                transaction.execute(
+                    "INSERT OR IGNORE INTO untold_blocks (place, hash, notice_id)
+                     VALUES (?1, ?2, ?3)",
+                    [place, hash_hex, notice_id],
+                )?;
+                Ok(())
+            }
+            Self::Told { hash_hex, place } => {
+                transaction.execute(
+                    "DELETE FROM untold_blocks WHERE place = ?1 AND hash = ?2",
+                    [place, hash_hex],
                 )?;
                 Ok(())
             }

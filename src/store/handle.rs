@@ -1,7 +1,7 @@
 //! Where changes are handed in. Cheap to clone; nothing here waits for the disk but the edits of
 //! people, who want to know what became of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -34,6 +34,10 @@ pub enum EditError {
 #[derive(Clone)]
 pub struct StoreHandle(Arc<LetterBox>);
 
+/// For a thread that may hang when the pool stops: the database is closed when nobody holds it.
+#[derive(Clone, Default)]
+pub struct WeakStoreHandle(Weak<LetterBox>);
+
 /// Closed when the last handle has gone.
 struct LetterBox {
     queue: Arc<Queue>,
@@ -49,6 +53,10 @@ impl Drop for LetterBox {
 impl StoreHandle {
     pub(super) fn new(queue: Arc<Queue>, figures: Arc<WriterFigures>) -> Self {
         Self(Arc::new(LetterBox { queue, figures }))
+    }
+
+    pub fn downgrade(&self) -> WeakStoreHandle {
+        WeakStoreHandle(Arc::downgrade(&self.0))
     }
 
     /// Writes down a block before it is known whether the node takes it.
@@ -72,6 +80,18 @@ impl StoreHandle {
     pub fn followed(&self, hash_hex: &str, state: BlockState, confirmations: u64) {
         let hash_hex = hash_hex.to_owned();
         self.block(BlockChange::Followed { hash_hex, state, confirmations });
+    }
+
+    /// People are to be told of it there, by the next process if not by this one.
+    pub fn untold(&self, place: &str, hash_hex: &str, notice_id: &str) {
+        let [place, hash_hex, notice_id] = [place, hash_hex, notice_id].map(str::to_owned);
+        self.block(BlockChange::Untold { hash_hex, place, notice_id });
+    }
+
+    /// There they need not be told of it any more.
+    pub fn told(&self, place: &str, hash_hex: &str) {
+        let [place, hash_hex] = [place, hash_hex].map(str::to_owned);
+        self.block(BlockChange::Told { hash_hex, place });
     }
 
     /// Writes down a ban, in place of an earlier one of the same worker.
@@ -164,6 +184,13 @@ impl StoreHandle {
 
     fn block(&self, change: BlockChange) {
         self.0.queue.push(Change::Block(change));
+    }
+}
+
+impl WeakStoreHandle {
+    /// None when the pool has stopped.
+    pub fn upgrade(&self) -> Option<StoreHandle> {
+        self.0.upgrade().map(StoreHandle)
     }
 }
 

@@ -24,13 +24,13 @@ pub(crate) mod tests;
 mod writer;
 
 pub use figures::StoreFigures;
-pub use handle::{EditError, StoreHandle};
+pub use handle::{EditError, StoreHandle, WeakStoreHandle};
 pub use open::{EndedBans, StoreError, StorePlan, database_path, is_in_use, lock_state, open};
 pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
 pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
-    PendingBlock, SavedWorkerRow, Settled, UserRow, WatchedRow, WorkerState,
+    PendingBlock, SavedWorkerRow, Settled, UntoldBlock, UserRow, WatchedRow, WorkerState,
 };
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;

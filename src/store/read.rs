@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::connection;
 use super::rows::{
     BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
-    PendingBlock, SavedWorkerRow, UserRow, WatchedRow, WorkerState,
+    PendingBlock, SavedWorkerRow, UntoldBlock, UserRow, WatchedRow, WorkerState,
 };
 use crate::privacy;
 
@@ -31,6 +31,8 @@ pub struct Restored {
     pub codes: Vec<CodeRow>,
     pub links: Vec<LinkRow>,
     pub watched: Vec<WatchedRow>,
+    /// Oldest first.
+    pub untold: Vec<UntoldBlock>,
 }
 
 pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
@@ -43,6 +45,7 @@ pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Restored> {
         codes: codes(connection)?,
         links: links(connection)?,
         watched: watched(connection)?,
+        untold: untold(connection)?,
     })
 }
 
@@ -101,6 +104,19 @@ fn blocks(connection: &Connection) -> rusqlite::Result<Vec<BlockLife>> {
     let found_at = |life: &BlockLife| life.record.timestamp.parse::<jiff::Timestamp>().ok();
     blocks.sort_by_key(|life| std::cmp::Reverse(found_at(life)));
     Ok(blocks)
+}
+
+fn untold(connection: &Connection) -> rusqlite::Result<Vec<UntoldBlock>> {
+    let mut statement = connection.prepare(
+        "SELECT place, notice_id, json FROM untold_blocks JOIN block_life USING (hash)
+         ORDER BY found_at_unix, untold_blocks.rowid",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (place, notice_id) = (row.get(0)?, row.get(1)?);
+        let record = serde_json::from_str(&text(row, 2)?).ok();
+        Ok(record.map(|record| UntoldBlock { place, notice_id, record }))
+    })?;
+    rows.filter_map(Result::transpose).collect()
 }
 
 fn bans(connection: &Connection) -> rusqlite::Result<Vec<BanRow>> {

@@ -112,6 +112,15 @@ pub struct BlockLife {
     pub reason: String,
 }
 
+/// A row of `untold_blocks`, with its block: where nobody has been told of it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntoldBlock {
+    pub place: String,
+    /// The same at each try, in each run.
+    pub notice_id: String,
+    pub record: FoundBlock,
+}
+
 /// A row of `bans`, with the source of `ban_sources`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BanRow {

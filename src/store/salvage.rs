@@ -11,7 +11,7 @@ use super::connection;
 use super::schema::{self, COUNTED_TABLES};
 
 /// What cannot be counted from the others.
-const OTHER_TABLES: [&str; 3] = ["backup_state", "ban_sources", "block_life"];
+const OTHER_TABLES: [&str; 4] = ["backup_state", "ban_sources", "block_life", "untold_blocks"];
 
 /// Makes `fresh`, which must not be there, from what `damaged` and `backup` have. Fails only for
 /// what is wrong with `fresh`.

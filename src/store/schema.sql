@@ -75,3 +75,7 @@ CREATE TABLE IF NOT EXISTS block_life (
     confirmations INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
     json TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS block_life_found_idx ON block_life (found_at_unix);
+
+-- Places of notices that have yet to be told of a found block; `notice_id` is the same at each try.
+CREATE TABLE IF NOT EXISTS untold_blocks (
+    place TEXT NOT NULL, hash TEXT NOT NULL, notice_id TEXT NOT NULL, PRIMARY KEY (place, hash));

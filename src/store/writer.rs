@@ -185,7 +185,10 @@ impl Writer {
             BlockChange::Settled { .. } => {
                 self.unsettled.remove(change.hash_hex());
             }
-            BlockChange::Sent { .. } | BlockChange::Followed { .. } => {}
+            BlockChange::Sent { .. }
+            | BlockChange::Followed { .. }
+            | BlockChange::Untold { .. }
+            | BlockChange::Told { .. } => {}
         }
     }
 

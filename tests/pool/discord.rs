@@ -349,4 +349,13 @@ fn a_discord_that_hangs_holds_nobody_up() {
     let stopping = Instant::now();
     assert!(pool.terminate().success());
     assert!(stopping.elapsed() < Duration::from_secs(15), "{:?}", stopping.elapsed());
+    // What it could not tell the next process does, once.
+    discord.mend();
+    for untold in ["untold_blocks=1", "untold_blocks=0"] {
+        pool = pool.relaunch();
+        pool.await_log("found blocks are told of", &[untold], LIMIT);
+        until_true("it is told", SENT_LIMIT, || discord.list("messages").len() == 1);
+        pool.terminate();
+    }
+    assert!(text(&discord.list("messages")[0]["content"]).contains("Block 1 found"));
 }

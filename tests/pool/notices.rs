@@ -25,6 +25,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 /// Of what is not to come: longer than a snapshot, a save and the first retries take.
 const SILENCE: Duration = Duration::from_secs(4);
+const UNTOLD: &str = "nobody has been told of a found block, the next start tells";
 const SERVICES: [&str; 3] = ["webhook", "ntfy", "telegram"];
 /// What the paths of their requests begin with.
 const PATHS: [&str; 3] = ["/webhook", "/my-pool", "/bot"];
@@ -300,6 +301,46 @@ fn a_block_that_is_refused_is_not_lost() {
     counts(&inbox, |_| 1);
 }
 
+/// Killed while nobody takes it, and stopped in order: the next process tells, once, and with the same number.
+#[test]
+fn what_one_process_cannot_tell_the_next_one_does() {
+    let node = scene();
+    let inbox = start(&[]);
+    let mut pool = Pool::start(settings(&node, &inbox));
+    for is_killed in [true, false] {
+        afresh(&inbox);
+        for prefix in PATHS {
+            inbox.fault(&json!({"match": prefix, "kind": "status", "status": 503}));
+        }
+        let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
+        let hash = find_block(&node, &mut miner);
+        for path in PATHS {
+            tries(&inbox, path);
+        }
+        let id = text(&inbox.seen(PATHS[0])[0]["headers"]["x-gopool-delivery"]);
+        if is_killed {
+            pool.await_on_disk(&id, DISK_LIMIT);
+            pool.kill();
+        } else {
+            pool.terminate();
+            let lines = pool.lines_after(0);
+            assert_eq!(lines.iter().filter(|line| line.contains(UNTOLD)).count(), 3, "{lines:#?}");
+        }
+        inbox.mend();
+        pool = pool.relaunch();
+        pool.await_log("found blocks are told of", &["untold_blocks=3"], LIMIT);
+        let taken = inbox_of(&inbox, |_| 1);
+        let webhook = &taken["webhook"][0];
+        assert_eq!((block_of(webhook), text(&webhook["body"]["id"])), (hash, id));
+        // And is not told again by the one after it.
+        pool.terminate();
+        pool = pool.relaunch();
+        pool.await_log("found blocks are told of", &["untold_blocks=0"], LIMIT);
+    }
+    std::thread::sleep(SILENCE);
+    counts(&inbox, |_| 1);
+}
+
 /// Nobody has signed its certificate whom the machine trusts; somebody else's port; and a name that is
 /// none. Mining goes on, the pool stops in time.
 #[test]
@@ -329,7 +370,7 @@ fn a_place_that_cannot_be_trusted_or_reached_is_told_nothing() {
     assert!(pool.terminate().success());
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let hash = format!("hash={hash}");
-    pool.await_log("nobody was told of a found block", &["kind=webhook", &hash], LIMIT);
+    pool.await_log(UNTOLD, &["kind=webhook", &hash], LIMIT);
 }
 
 /// Each step waits for two looks of the watcher, half a minute apart.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Audience, ChannelFigures, Event, Listener};
-use super::Discord;
+use super::{Discord, NAME};
 
 /// Discord resumes its sessions now and then, which nobody needs to notice (FIX-38 a).
 const AWAY_MIN: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ impl Listener for Discord {
             last_success: figures.sent_at,
             last_failure: figures.failed_at,
             error: figures.send_error.or(figures.gateway_error),
-            ..ChannelFigures::of("discord")
+            ..ChannelFigures::of(NAME)
         }
     }
 

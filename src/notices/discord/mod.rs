@@ -40,10 +40,14 @@ use self::queue::Queue;
 use self::rest::Rest;
 use self::sender::Sender;
 use self::state::GatewayState;
+use super::untold::Untold;
 use super::{DiscordSettings, Event, NoticeWords};
 use crate::codes::Codes;
 use crate::outgoing::Outgoing;
+use crate::store::WeakStoreHandle;
 
+/// As one of those who listen.
+const NAME: &str = "discord";
 /// How long the gateway may take to take its leave; then its connection is cut.
 const GOODBYE_MAX: Duration = Duration::from_millis(1500);
 /// Commands that wait for their answer. Discord forgets them after three seconds.
@@ -60,6 +64,8 @@ pub struct DiscordPlan {
     pub codes: Arc<Mutex<Codes>>,
     /// What may change while the pool runs.
     pub words: Arc<ArcSwap<NoticeWords>>,
+    /// Where blocks stand that nobody has been told of.
+    pub store: WeakStoreHandle,
 }
 
 /// How the service does.
@@ -133,7 +139,7 @@ struct Running {
 impl Discord {
     /// Starts to connect, and comes back at once.
     pub fn spawn(plan: DiscordPlan) -> io::Result<Self> {
-        let DiscordPlan { settings, outgoing, links, codes, words } = plan;
+        let DiscordPlan { settings, outgoing, links, codes, words, store } = plan;
         let rest = Rest::new(&settings, outgoing.clone());
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
@@ -163,7 +169,7 @@ impl Discord {
             channel_id: settings.channel_id,
             stopped,
         };
-        let sender = Sender::new(Arc::clone(&shared), rest);
+        let sender = Sender::new(Arc::clone(&shared), rest, Untold { place: NAME, store });
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(run)
         };
@@ -223,7 +229,8 @@ impl Discord {
                         savers.push(who);
                     }
                 }
-                queue.block(tagged(&words::block(found)), &words::own_block(found.height), &savers);
+                let own = words::own_block(found.height);
+                queue.block(&found.hash_hex, tagged(&words::block(found)), &own, &savers);
             }
         }
     }

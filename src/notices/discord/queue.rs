@@ -95,6 +95,8 @@ struct Waiting {
     /// Without a link and without calling anybody: as it was, Discord would not have it.
     is_plain: bool,
     is_last_try: bool,
+    /// Hashes of the blocks that everybody is told of by it.
+    blocks: Vec<String>,
 }
 
 impl Waiting {
@@ -148,12 +150,13 @@ impl Queue {
 
     /// Tells everybody of a found block, and those who want to hear of the worker themselves. Everybody
     /// is called once, however many messages it takes.
-    pub fn block(&mut self, text: String, own: &str, discord_user_ids: &[String]) {
+    pub fn block(&mut self, hash: &str, text: String, own: &str, discord_user_ids: &[String]) {
         let notice = Line::Notice(text);
         if !add_to_last(&mut self.blocks, &notice, true) {
             let waiting = self.waiting(Message::of(notice, true));
             self.blocks.push_back(waiting);
         }
+        self.blocks.back_mut().expect("it is there").blocks.push(hash.to_owned());
         for id in discord_user_ids {
             let line = Line::User(id.clone(), own.to_owned());
             if ![true, false].iter().any(|all| add_to_last(&mut self.blocks, &line, *all)) {
@@ -206,8 +209,10 @@ impl Queue {
         Some(at.saturating_duration_since(now))
     }
 
-    /// What came of a message; `tag` is what the notice of dropped lines begins with.
-    pub fn done(&mut self, number: u64, outcome: Outcome, tag: &str, now: Instant) {
+    /// What came of a message; `tag` is what the notice of dropped lines begins with. Hashes of the blocks
+    /// that everybody has been told of by it.
+    pub fn done(&mut self, number: u64, outcome: Outcome, tag: &str, now: Instant) -> Vec<String> {
+        let mut told = Vec::new();
         if let Outcome::Later(Some(wait)) = outcome {
             self.next_at = self.next_at.max(Some(now + wait));
         }
@@ -217,7 +222,10 @@ impl Queue {
         let is_it = |waiting: &Waiting| waiting.number == number;
         if let Some(block) = self.blocks.iter_mut().find(|waiting| is_it(waiting)) {
             match outcome {
-                Outcome::Sent => self.blocks.retain(|it| !is_it(it)),
+                Outcome::Sent => {
+                    told = std::mem::take(&mut block.blocks);
+                    self.blocks.retain(|it| !is_it(it));
+                }
                 Outcome::Malformed if !block.is_plain => block.is_plain = true,
                 Outcome::Malformed | Outcome::Forbidden => {
                     block.not_before = Some(now + REFUSED_BLOCK_WAIT);
@@ -241,6 +249,7 @@ impl Queue {
         if outcome == Outcome::Sent {
             self.tell_of_dropped(tag, now);
         }
+        told
     }
 
     pub fn figures(&self) -> QueueFigures {
@@ -269,6 +278,7 @@ impl Queue {
             not_before: None,
             is_plain: false,
             is_last_try: false,
+            blocks: Vec::new(),
         }
     }
 
@@ -385,7 +395,7 @@ mod tests {
         for id in 0..4 {
             bench.user(id, 900).unwrap();
         }
-        bench.queue.block("block".into(), "own", &["7".into(), "8".into()]);
+        bench.queue.block("h", "block".into(), "own", &["7".into(), "8".into()]);
         bench.queue.reset();
         bench.notice("n");
         let first = bench.send(Outcome::Later(None)).unwrap();
@@ -407,11 +417,11 @@ mod tests {
     #[test]
     fn a_block_that_is_refused_keeps_no_other_waiting_and_is_told_plainly_if_it_must() {
         let mut bench = Bench::new();
-        bench.queue.block("first".into(), "own", &["7".into()]);
+        bench.queue.block("h1", "first".into(), "own", &["7".into()]);
         let post = bench.queue.next("link", bench.now).unwrap();
         assert!(post.text.contains("(link)") && post.users == ["7"], "{post:?}");
         bench.queue.done(post.number, Outcome::Malformed, "t", bench.now);
-        bench.queue.block("second".into(), "", &[]);
+        bench.queue.block("h2", "second".into(), "", &[]);
         bench.pass(10);
         let post = bench.queue.next("link", bench.now).unwrap();
         assert!(post.text.starts_with("@everyone first") && !post.text.contains("link"));
@@ -427,10 +437,10 @@ mod tests {
     #[test]
     fn each_block_has_one_more_try_at_the_end_and_what_nobody_took_is_known() {
         let mut bench = Bench::new();
-        bench.queue.block("first".into(), "", &[]);
+        bench.queue.block("h1", "first".into(), "", &[]);
         bench.send(Outcome::Forbidden).unwrap();
         bench.notice("n");
-        bench.queue.block("second".into(), "", &[]);
+        bench.queue.block("h2", "second".into(), "", &[]);
         let mut tried = Vec::new();
         while let Some(post) = bench.queue.next_of_last("") {
             let outcome = if tried.is_empty() { Outcome::Later(None) } else { Outcome::Sent };
@@ -445,14 +455,36 @@ mod tests {
     fn a_block_with_many_savers_has_several_messages_and_a_second_block_its_own_line() {
         let mut bench = Bench::new();
         let savers: Vec<String> = (0..30).map(|id| (1_000_000 + id).to_string()).collect();
-        bench.queue.block("first".into(), "its own is one of yours", &savers);
-        bench.queue.block("second".into(), "", &[]);
+        bench.queue.block("h1", "first".into(), "its own is one of yours", &savers);
+        bench.queue.block("h2", "second".into(), "", &[]);
         let sent: Vec<String> = std::iter::from_fn(|| bench.send(Outcome::Sent)).collect();
         let all = sent.join("\n");
         assert!(sent.len() > 1 && sent.iter().all(|text| text.len() <= 1000));
         assert!(savers.iter().all(|id| all.matches(&format!("<@{id}>")).count() == 1));
         assert_eq!((all.matches("first").count(), all.matches("second").count()), (1, 1));
         assert_eq!(all.matches("@everyone").count(), 2, "for each block");
+    }
+
+    #[test]
+    fn blocks_are_told_when_the_message_that_calls_everybody_is_taken() {
+        let mut bench = Bench::new();
+        let savers: Vec<String> = (0..30).map(|id| (1_000_000 + id).to_string()).collect();
+        bench.queue.block("h1", "first".into(), "its own is one of yours", &savers);
+        bench.queue.block("h2", "second".into(), "", &[]);
+        bench.queue.block("h3", "third".into(), "", &[]);
+        let outcomes = [Outcome::Later(None), Outcome::Sent, Outcome::Forbidden];
+        let told: Vec<Vec<String>> = outcomes
+            .into_iter()
+            .chain(std::iter::repeat(Outcome::Sent))
+            .map_while(|outcome| {
+                let wait = bench.queue.wait(bench.now)?;
+                bench.now += wait;
+                let post = bench.queue.next("", bench.now)?;
+                Some(bench.queue.done(post.number, outcome, "t", bench.now))
+            })
+            .filter(|told| !told.is_empty())
+            .collect();
+        assert_eq!(told, [vec!["h1"], vec!["h2", "h3"]]);
     }
 
     #[test]

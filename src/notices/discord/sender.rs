@@ -10,6 +10,7 @@ use super::Shared;
 use super::queue::{Outcome, Post};
 use super::rest::{Rest, RestError};
 use crate::entropy;
+use crate::notices::untold::Untold;
 
 /// When the pool stops, no further try is begun after this; the process waits for no longer.
 const LAST_TRIES_MAX: Duration = Duration::from_secs(4);
@@ -18,13 +19,14 @@ const NONCE_LETTERS: usize = 12;
 pub struct Sender {
     shared: Arc<Shared>,
     rest: Rest,
+    untold: Untold,
     /// Of this run: numbers of messages begin anew with each.
     nonce: String,
 }
 
 impl Sender {
-    pub fn new(shared: Arc<Shared>, rest: Rest) -> Self {
-        Self { shared, rest, nonce: entropy::letters_and_digits(NONCE_LETTERS) }
+    pub fn new(shared: Arc<Shared>, rest: Rest, untold: Untold) -> Self {
+        Self { shared, rest, untold, nonce: entropy::letters_and_digits(NONCE_LETTERS) }
     }
 
     /// Until the other end of `wake` is gone.
@@ -40,7 +42,7 @@ impl Sender {
                 break;
             }
         }
-        // Of what is not told now nobody would ever be told.
+        // The next start tells what is not told now, but that may be a while.
         let deadline = Instant::now() + LAST_TRIES_MAX;
         let link = self.shared.words.load().link.clone();
         while Instant::now() < deadline {
@@ -49,7 +51,10 @@ impl Sender {
         }
         for text in self.shared.queue().untold_blocks() {
             let kind = "discord";
-            warn!(component = "notices", kind, text, "nobody was told of a found block");
+            warn!(
+                component = "notices",
+                kind, text, "nobody has been told of a found block, the next start tells"
+            );
         }
     }
 
@@ -66,7 +71,8 @@ impl Sender {
         let outcome = outcome(&sent);
         self.say(post, &sent, outcome);
         let tag = &self.shared.words.load().tag;
-        self.shared.queue().done(post.number, outcome, tag, Instant::now());
+        let told = self.shared.queue().done(post.number, outcome, tag, Instant::now());
+        told.iter().for_each(|hash| self.untold.strike(hash));
     }
 
     fn say(&self, post: &Post, sent: &Result<(), RestError>, outcome: Outcome) {

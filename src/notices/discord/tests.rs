@@ -25,6 +25,7 @@ fn spawn(served: &Served, bench: &Bench) -> Discord {
         links: bench.links.clone(),
         codes: Arc::new(Mutex::new(Codes::new("ABCD"))),
         words: Arc::new(ArcSwap::from_pointee(words())),
+        store: WeakStoreHandle::default(),
     })
     .unwrap()
 }
@@ -46,6 +47,7 @@ fn found(savers: &[&str]) -> Event {
         worker: "w".to_owned(),
         found_at: 1,
         savers: savers.iter().map(|user| (*user).to_owned()).collect(),
+        notice_id: String::new(),
     })
 }
 

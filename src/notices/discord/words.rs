@@ -142,6 +142,7 @@ mod tests {
             worker: "bc1qw508...7kv8f3t4.a_b".to_owned(),
             found_at: 1_700_000_000,
             savers: Vec::new(),
+            notice_id: String::new(),
         };
         assert_eq!(
             tagged("pool", &block(&found)),

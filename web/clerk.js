@@ -11,16 +11,21 @@ const { clerkSrc, clerkPublishableKey } = document.currentScript.dataset;
 const signInForm = document.querySelector("[data-sign-in]");
 const ended = document.querySelector("[data-session-ended]");
 
+/** Tokens on their way, and Clerk's script when it begins: both set cookies. */
+const underway = new Set();
+const signingOut = new AbortController();
+let isSigningOut = false;
+
 /**
  * What is on its way when somebody signs out would bring their cookie back. It is waited for all the same: after a while
  * out of sight the cookie is over, and without one the pool does not know which session Clerk is to end.
  */
-const signingOut = new AbortController();
-let underway;
 document.querySelector("form[action='/logout']")?.addEventListener("submit", async (event) => {
-  if (!underway) return signingOut.abort();
+  const isImpatient = isSigningOut;
+  isSigningOut = true;
+  if (isImpatient || underway.size === 0) return;
   event.preventDefault();
-  await Promise.race([underway.catch(() => {}), new Promise((resolve) => { setTimeout(resolve, SIGN_OUT_MS); })]);
+  await Promise.race([Promise.all(underway), new Promise((resolve) => { setTimeout(resolve, SIGN_OUT_MS); })]);
   signingOut.abort();
   event.target.submit();
 });
@@ -89,27 +94,19 @@ async function signIn() {
 }
 
 /** Keeps the session of an open page. Whether it has ended the pool knows, and app.js hears it. */
-async function keepSession() {
-  let clerk;
-  try {
-    clerk = await window.clerkReady;
-  } catch {
-    return; // The cookie is good for a while.
-  }
+function keepSession() {
   const refresh = async () => {
-    if (document.hidden || signingOut.signal.aborted) return;
-    try {
-      underway = refreshSession(clerk);
-      if (await underway === 200) ended.hidden = true;
-    } catch {
-      // The pool or Clerk is away, or the session has ended there.
-    } finally {
-      underway = undefined;
-    }
+    if (await refreshSession(await window.clerkReady) === 200) ended.hidden = true;
   };
-  setInterval(refresh, FRESH_MS);
-  document.addEventListener("visibilitychange", refresh);
-  await refresh();
+  const keep = () => {
+    if (document.hidden || isSigningOut) return;
+    // The pool or Clerk may be away, and the session may have ended there; the cookie is good for a while.
+    const one = refresh().catch(() => {}).finally(() => underway.delete(one));
+    underway.add(one);
+  };
+  setInterval(keep, FRESH_MS);
+  document.addEventListener("visibilitychange", keep);
+  keep();
 }
 
 window.clerkReady = clerk();

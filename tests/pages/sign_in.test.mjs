@@ -262,6 +262,26 @@ describe("people who sign in", { concurrency: 3 }, () => {
     nothing(complaints);
   }));
 
+  test("signing out while Clerk's script begins waits for it", LIMIT, () => withPage({}, async (page, context) => {
+    const complaints = watch(page, scene.url, scene.clerk.url);
+    const user = await somebody(scene, "hasty");
+    await signIn(page, scene, user);
+    // What the script asks for comes when the session has ended, and before the page has gone.
+    await page.route("**/v1/client/sessions/*/tokens*", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await route.continue();
+    });
+    await scene.clerk.ask("POST", "fault", { method: "POST", match: "/v1/sessions/", kind: "slow", seconds: 1, times: 1 });
+    const begins = page.waitForRequest(/sessions.*tokens/);
+    await page.goto(scene.url + DASHBOARD);
+    await begins;
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.waitForURL(`${scene.url}/worker`);
+    assert.equal(await cookieOf(context, scene), undefined);
+    assert.ok(!await isSignedIn(context, scene));
+    nothing(complaints);
+  }));
+
   test("pages of others sign nobody out and save nothing", LIMIT, () => withPage({}, async (page, context) => {
     await signIn(page, scene, await somebody(scene, "target"));
     const { port } = stranger.address();

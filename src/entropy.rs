@@ -23,6 +23,11 @@ pub fn letters_and_digits(count: usize) -> String {
     text
 }
 
+/// 32 hex digits: nobody guesses them, and no two are the same, in other runs either.
+pub fn hex_id() -> String {
+    const_hex::encode(bytes::<16>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use crossbeam_channel::unbounded;
 use tikv_jemallocator::Jemalloc;
 use tracing::{info, warn};
 
-use gopool::blocks::{Blocks, BlocksPlan};
+use gopool::blocks::{Blocks, BlocksPlan, Herald};
 use gopool::cli::Flags;
 use gopool::clock::unix_now;
 use gopool::codes::{Codes, StoredCode};
@@ -30,6 +30,7 @@ use gopool::log::{self, EarlyLog, Log, LogPlan};
 use gopool::node::feed::{self, FeedPlan};
 use gopool::node::rpc::Rpc;
 use gopool::node::{info, peers};
+use gopool::notices::Notices;
 use gopool::notices::discord::Links;
 use gopool::ports::{self, ListenError};
 use gopool::preflight::{NoIoUring, check_io_uring, raise_open_files_limit};
@@ -314,7 +315,7 @@ fn run(
             network: config.network,
             restored: restored.pending,
             lives: restored.blocks.clone(),
-            accepted: running.notices.blocks(),
+            herald: herald(&running.notices),
         },
         Arc::clone(&rpc),
         store.clone(),
@@ -422,6 +423,11 @@ fn announce(config: &Config, cores: &Cores, open_files: u64) {
             "fewer files may be open than connections are allowed: raise LimitNOFILE"
         );
     }
+}
+
+/// Who is to hear of found blocks.
+fn herald(notices: &Notices) -> Option<Herald> {
+    notices.blocks().map(|door| Herald { door, places: notices.places() })
 }
 
 fn start_status(plan: StatusPlan, switch: &Arc<StatusSwitch>) -> io::Result<JoinHandle<()>> {

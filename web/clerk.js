@@ -23,7 +23,7 @@ let isSigningOut = false;
 document.querySelector("form[action='/logout']")?.addEventListener("submit", async (event) => {
   const isImpatient = isSigningOut;
   isSigningOut = true;
-  if (isImpatient || underway.size === 0) return;
+  if (isImpatient || underway.size === 0) return signingOut.abort();
   event.preventDefault();
   await Promise.race([Promise.all(underway), new Promise((resolve) => { setTimeout(resolve, SIGN_OUT_MS); })]);
   signingOut.abort();
@@ -104,6 +104,8 @@ function keepSession() {
     const one = refresh().catch(() => {}).finally(() => underway.delete(one));
     underway.add(one);
   };
+  // A page that is opened out of sight asks for nothing yet.
+  window.clerkReady.catch(() => {});
   setInterval(keep, FRESH_MS);
   document.addEventListener("visibilitychange", keep);
   keep();

@@ -28,9 +28,12 @@ use gopool_shards::tally::Times;
 use gopool_shards::work::address::Network;
 
 use crate::clock::unix_now;
+use crate::entropy;
 use crate::join;
 use crate::node::rpc::Rpc;
-use crate::store::{BlockLife, BlockState, FoundBlock, PendingBlock, Settled, StoreHandle};
+use crate::store::{
+    BlockLife, BlockNotice, BlockState, FoundBlock, PendingBlock, Settled, StoreHandle,
+};
 pub use confirm::{Follower, Tips};
 use hex::BlockHex;
 use submit::{Answer, Attempt, Departure, Outcome};
@@ -46,6 +49,13 @@ const HEAD_START: Duration = Duration::from_millis(5);
 /// How long a stopping pool waits for calls under way; the rows carry the rest.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Who wants to hear of each block that the node has taken, and the places that they tell of it.
+#[derive(Clone, Debug)]
+pub struct Herald {
+    pub door: Sender<(FoundBlock, BlockNotice)>,
+    pub places: Vec<&'static str>,
+}
+
 /// What the submitter is told when it starts.
 #[derive(Debug)]
 pub struct BlocksPlan {
@@ -55,8 +65,8 @@ pub struct BlocksPlan {
     pub restored: Vec<PendingBlock>,
     /// What is known of the blocks of earlier runs.
     pub lives: Vec<BlockLife>,
-    /// Who wants to hear of each block that the node has taken, once.
-    pub accepted: Option<Sender<FoundBlock>>,
+    /// None when nobody would hear of a block.
+    pub herald: Option<Herald>,
 }
 
 /// The submitter, which runs until it is stopped or all shards have gone.
@@ -108,7 +118,7 @@ impl Blocks {
             submit_times: Arc::clone(&submit_times),
             unsettled: HashMap::new(),
             settled: VecDeque::new(),
-            accepted: plan.accepted,
+            herald: plan.herald,
         };
         let BlocksPlan { network, restored, lives, .. } = plan;
         let thread = thread::Builder::new().name("blocks".into()).spawn(move || {
@@ -171,7 +181,7 @@ struct Submitter {
     unsettled: HashMap<String, Submission>,
     /// Hashes of the last ones that were.
     settled: VecDeque<String>,
-    accepted: Option<Sender<FoundBlock>>,
+    herald: Option<Herald>,
 }
 
 impl Submitter {
@@ -313,7 +323,14 @@ impl Submitter {
         if self.settled.len() > SETTLED_MAX {
             self.settled.pop_front();
         }
-        self.store.settle(life.record.clone(), settled, &reason);
+        let herald = self.herald.as_ref().filter(|_| settled == Settled::Submitted);
+        let told = herald.map(|Herald { door, places }| {
+            (door, BlockNotice { id: entropy::hex_id(), places: places.clone() })
+        });
+        match &told {
+            Some((_, notice)) => self.store.accept(life.record.clone(), notice.clone()),
+            None => self.store.settle(life.record.clone(), settled, &reason),
+        }
         life.settled_at = unix_now();
         if life.submitted_at == 0 {
             life.submitted_at = life.settled_at;
@@ -333,9 +350,9 @@ impl Submitter {
         }
         self.tell(life.clone());
         if settled == Settled::Submitted {
-            if let Some(accepted) = &self.accepted {
-                // It may have ended already; it is no part of a block's way.
-                let _ = accepted.send(life.record.clone());
+            if let Some((door, notice)) = told {
+                // Who listens may have ended already, and is no part of a block's way.
+                let _ = door.send((life.record.clone(), notice));
             }
             self.follower.follow(life);
         }

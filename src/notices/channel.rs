@@ -26,13 +26,6 @@ pub(super) struct Notice {
     pub words: Arc<NoticeWords>,
 }
 
-/// Nobody guesses it, and no two are the same, in other runs either.
-pub(super) fn new_notice_id() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the kernel has random bytes");
-    const_hex::encode(bytes)
-}
-
 /// Why it was not taken. No text tells a token or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {

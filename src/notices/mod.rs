@@ -45,7 +45,7 @@ use crate::ledger::RosterReader;
 use crate::outgoing::Outgoing;
 use crate::privacy::Secret;
 use crate::saved_workers::SavedWorkers;
-use crate::store::{self, BlockLife, StoreHandle, UntoldBlock, WatchedRow};
+use crate::store::{self, BlockLife, BlockNotice, StoreHandle, UntoldBlock, WatchedRow};
 use ntfy::Ntfy;
 use outbox::Outbox;
 use states::States;
@@ -132,9 +132,12 @@ impl Default for Timing {
 pub trait Listener: Send + Sync {
     fn tell(&self, event: &Event);
 
+    /// What the place is called in logs and figures.
+    fn name(&self) -> &'static str;
+
     fn figures(&self) -> ChannelFigures;
 
-    /// The pool stops: what waits is to be told now or not at all.
+    /// The pool stops: what waits is told now, found blocks by the next process, or not at all.
     fn close(&self);
 
     /// Whether it has, after [`Self::close`].
@@ -229,10 +232,12 @@ pub struct NoticesPlan<'a> {
 
 /// The service, until it is stopped.
 pub struct Notices {
-    blocks: Option<Sender<store::FoundBlock>>,
+    blocks: Option<Sender<(store::FoundBlock, BlockNotice)>>,
     desk: NoticesDesk,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Open until the last places have been told.
+    store: Option<StoreHandle>,
 }
 
 /// What others may do with it. Cheap to clone.
@@ -267,15 +272,20 @@ impl Notices {
         let own = own_places(&settings, outgoing, &words, &plan.store)?;
         let is_for_all = !own.is_empty();
         let listeners: Vec<Arc<dyn Listener>> = own.into_iter().chain(plan.listeners).collect();
-        let places: Vec<&str> = listeners.iter().map(|listener| listener.figures().name).collect();
+        let places: Vec<&'static str> = listeners.iter().map(|listener| listener.name()).collect();
         let (untold, void): (Vec<UntoldBlock>, Vec<UntoldBlock>) =
             plan.untold.into_iter().partition(|row| places.contains(&&*row.place));
         for UntoldBlock { place, record, .. } in void {
-            plan.store.told(&place, &record.hash);
+            let (height, hash) = (record.height, &record.hash);
+            warn!(
+                component = "notices",
+                place, height, hash, "nobody is told of a found block: the place is not configured"
+            );
+            plan.store.told(&place, hash);
         }
         if listeners.is_empty() {
             let desk = NoticesDesk { words, ..NoticesDesk::default() };
-            return Ok(Self { blocks: None, desk, stop: None, thread: None });
+            return Ok(Self { blocks: None, desk, stop: None, thread: None, store: None });
         }
         let (stop, stopped) = bounded(0);
         let ((block_sender, blocks), (finder, found)) = (unbounded(), unbounded());
@@ -302,7 +312,7 @@ impl Notices {
             timing,
             saved: plan.saved,
             roster: plan.roster,
-            store: plan.store,
+            store: plan.store.clone(),
             audience: plan.audience,
             is_for_all,
             listeners: listeners.clone(),
@@ -318,12 +328,18 @@ impl Notices {
             desk: NoticesDesk { words, watch: Some(watch), listeners },
             stop: Some(stop),
             thread: Some(thread),
+            store: Some(plan.store),
         })
     }
 
     /// Where blocks are handed in that the node has taken; none when nobody would hear of them.
-    pub fn blocks(&self) -> Option<Sender<store::FoundBlock>> {
+    pub fn blocks(&self) -> Option<Sender<(store::FoundBlock, BlockNotice)>> {
         self.blocks.clone()
+    }
+
+    /// All that are told of blocks.
+    pub fn places(&self) -> Vec<&'static str> {
+        self.desk.listeners.iter().map(|listener| listener.name()).collect()
     }
 
     pub fn desk(&self) -> NoticesDesk {
@@ -347,10 +363,11 @@ impl Notices {
                 thread::sleep(LOOK_INTERVAL);
             }
             if !listener.has_ended() {
-                let ChannelFigures { name: kind, waiting, .. } = listener.figures();
+                let (kind, waiting) = (listener.name(), listener.figures().waiting);
                 warn!(component = "notices", kind, waiting, "not everything could be told in time");
             }
         }
+        drop(self.store);
     }
 }
 

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tracing::{debug, info, warn};
 
-use super::channel::{Channel, Notice, Refusal, new_notice_id};
+use super::channel::{Channel, Notice, Refusal};
 use super::event::Event;
 use super::queue::{Next, Outcome, Queue, Waiting};
 use super::untold::Untold;
 use super::{ChannelFigures, Listener, NoticeWords};
 use crate::clock::unix_now;
+use crate::entropy;
 use crate::store::WeakStoreHandle;
 
 /// How often the same failure is logged.
@@ -81,6 +82,10 @@ impl Listener for Outbox {
         }
     }
 
+    fn name(&self) -> &'static str {
+        self.channel.name()
+    }
+
     fn figures(&self) -> ChannelFigures {
         let state = self.shared.lock();
         ChannelFigures { waiting: state.queue.len(), ..state.figures.clone() }
@@ -99,11 +104,12 @@ impl Listener for Outbox {
 impl Shared {
     fn push(&self, event: Event) {
         let words = self.words.load_full();
-        let id = match &event {
-            Event::Block(block) => block.notice_id.clone(),
-            _ => new_notice_id(),
+        let (id, at) = match &event {
+            // The next process would say the same of it.
+            Event::Block(block) => (block.notice_id.clone(), block.found_at),
+            _ => (entropy::hex_id(), unix_now()),
         };
-        let notice = Notice { id, at: unix_now(), event, words };
+        let notice = Notice { id, at, event, words };
         let mut state = self.lock();
         if state.queue.push(Arc::new(notice)) {
             self.has_work.notify_one();

@@ -7,11 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::words::tests::block as block_event;
 use super::*;
+use crate::entropy;
 use crate::identity::worker_hash_hex;
 use crate::ledger::roster::tests::look;
 use crate::outgoing::tests::{Served, json, outgoing};
 use crate::store::tests::{after, found, running};
-use crate::store::{BlockState, Settled, WeakStoreHandle};
+use crate::store::{BlockState, WeakStoreHandle};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Of what is not to come.
@@ -31,8 +32,12 @@ impl Listener for Listening {
         let _ = self.0.send(event.clone());
     }
 
+    fn name(&self) -> &'static str {
+        "listening"
+    }
+
     fn figures(&self) -> ChannelFigures {
-        ChannelFigures::of("listening")
+        ChannelFigures::of(self.name())
     }
 
     fn close(&self) {}
@@ -96,11 +101,15 @@ impl Bench {
     }
 
     fn run(&self, timing: Timing) -> Run {
+        let (teller, heard) = channel();
+        Run { heard, ..self.run_with(vec![Arc::new(Listening(teller))], timing) }
+    }
+
+    fn run_with(&self, listeners: Vec<Arc<dyn Listener>>, timing: Timing) -> Run {
         let restored = after(self.folder.path(), |_| {});
         let untold = restored.untold;
         let (store, _, writer) = running(self.folder.path());
         let saved = SavedWorkers::new(restored.saved_workers, store.clone());
-        let (teller, heard) = channel();
         let notices = Notices::spawn(NoticesPlan {
             settings: self.settings.clone(),
             words: Arc::new(ArcSwap::from_pointee(self.settings.words.clone())),
@@ -112,10 +121,10 @@ impl Bench {
             watched: restored.watched,
             blocks: &self.blocks,
             untold,
-            listeners: vec![Arc::new(Listening(teller))],
+            listeners,
             audience: Box::new(self.people.clone()),
         });
-        Run { notices: notices.unwrap(), heard, saved, store, writer }
+        Run { notices: notices.unwrap(), heard: channel().1, saved, store, writer }
     }
 
     fn comes(&self, worker: &str) {
@@ -137,6 +146,14 @@ impl Run {
     fn hears_nothing(&self) {
         let heard = self.heard.recv_timeout(SILENCE);
         assert!(heard.is_err(), "{heard:?}");
+    }
+
+    /// The node has taken it.
+    fn finds(&self, hash: &str) {
+        let door = self.notices.blocks().unwrap();
+        let notice = BlockNotice { id: entropy::hex_id(), places: self.notices.places() };
+        self.store.accept(found(hash), notice.clone());
+        door.send((found(hash), notice)).unwrap();
     }
 
     /// The next event is about the workers of the user.
@@ -261,9 +278,8 @@ fn a_block_is_told_of_once_and_those_of_earlier_runs_are_not() {
     run.saved.save("user", "w.1").unwrap();
     run.saved.save("silent", "w.1").unwrap();
     run.saved.set_notify("silent", &worker_hash_hex("w.1"), false).unwrap();
-    let blocks = run.notices.blocks().unwrap();
     for hash in ["old", "new", "new", "pending"] {
-        blocks.send(found(hash)).unwrap();
+        run.finds(hash);
     }
     for hash in ["new", "pending"] {
         let block = run.hears_of_block();
@@ -280,7 +296,7 @@ fn a_block_is_told_of_once_and_those_of_earlier_runs_are_not() {
     }
     run.hears_nothing();
     // While the pool stops too.
-    blocks.send(found("last")).unwrap();
+    run.finds("last");
     let heard = run.stop();
     assert!(matches!(heard.try_recv(), Ok(Event::Block(block)) if block.hash_hex == "last"));
 }
@@ -292,24 +308,22 @@ fn a_block_that_was_not_told_is_told_by_the_next_run_under_the_same_number() {
     let hour = Timing { warm_up: Duration::from_secs(3600), ..SHORT };
     let run = bench.run(hour);
     for hash in ["a", "b"] {
-        run.store.settle(found(hash), Settled::Submitted, "");
-        run.notices.blocks().unwrap().send(found(hash)).unwrap();
+        run.finds(hash);
     }
-    let [first, second] = [run.hears_of_block(), run.hears_of_block()];
+    let [_, second] = [run.hears_of_block(), run.hears_of_block()];
     run.store.told("listening", "a");
     run.stop();
     let run = bench.run(hour);
     assert_eq!(run.hears_of_block(), second);
     // The node may say once more that it has it.
-    run.notices.blocks().unwrap().send(found("b")).unwrap();
-    run.hears_nothing();
-    // As one that is not configured any more.
-    run.store.untold("elsewhere", "b", &first.notice_id);
-    run.store.told("listening", "b");
-    run.stop();
-    let run = bench.run(hour);
+    run.finds("b");
     run.hears_nothing();
     run.stop();
+    let untold = after(bench.folder.path(), |_| {}).untold;
+    let rows: Vec<_> = untold.iter().map(|row| (&*row.record.hash, &*row.notice_id)).collect();
+    assert_eq!(rows, [("b", &*second.notice_id)]);
+    // A place that is not configured any more.
+    bench.run_with(Vec::new(), hour).stop();
     assert!(after(bench.folder.path(), |_| {}).untold.is_empty());
 }
 
@@ -322,8 +336,7 @@ fn a_place_that_has_taken_a_block_owes_it_to_nobody() {
     });
     bench.settings.webhook = Some(WebhookSettings { url: refused_once.url("/"), secret: None });
     let run = bench.run(Timing { warm_up: Duration::from_secs(3600), ..SHORT });
-    run.store.settle(found("a"), Settled::Submitted, "");
-    run.notices.blocks().unwrap().send(found("a")).unwrap();
+    run.finds("a");
     refused_once.asked();
     refused_once.asked();
     run.stop();
@@ -397,7 +410,7 @@ fn every_place_is_told_and_one_that_hangs_delays_nothing() {
         chat_id: "1".to_owned(),
     });
     let run = bench.run(Timing { warm_up: Duration::from_secs(3600), ..SHORT });
-    run.notices.blocks().unwrap().send(found("new")).unwrap();
+    run.finds("new");
     assert!(hanging.asked().contains("block_found"));
     assert!(ntfy.asked().contains("Block 101 found"));
     assert!(telegram.asked().contains("Block 101 found"));

@@ -4,7 +4,6 @@
 use crate::store::WeakStoreHandle;
 
 /// The list of one place; it keeps no database open.
-#[derive(Clone)]
 pub(super) struct Untold {
     pub place: &'static str,
     pub store: WeakStoreHandle,

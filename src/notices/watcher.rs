@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, never, select};
 use tracing::{info, warn};
 
-use super::channel::new_notice_id;
 use super::event::{Event, FoundBlock, WorkerName};
 use super::probe::Found;
 use super::states::{News, Seen, States};
@@ -19,7 +18,7 @@ use crate::identity::{NameHash, worker_hash_hex};
 use crate::ledger::RosterReader;
 use crate::privacy;
 use crate::saved_workers::SavedWorkers;
-use crate::store::{self, SavedWorkerRow, StoreHandle, UntoldBlock};
+use crate::store::{self, BlockNotice, SavedWorkerRow, StoreHandle, UntoldBlock};
 
 /// A clock that is this far from where it should be has been set, or the machine has slept.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
@@ -57,7 +56,7 @@ impl Watcher {
     pub fn run(
         mut self,
         untold: Vec<UntoldBlock>,
-        mut blocks: Receiver<store::FoundBlock>,
+        mut blocks: Receiver<(store::FoundBlock, BlockNotice)>,
         mut found: Receiver<Found>,
         stopped: &Receiver<()>,
     ) {
@@ -73,7 +72,7 @@ impl Watcher {
         self.warm_up(&mut turn);
         for UntoldBlock { place, notice_id, record } in untold {
             let block = Event::Block(self.found_block(&record, notice_id));
-            for listener in self.listeners.iter().filter(|it| it.figures().name == place) {
+            for listener in self.listeners.iter().filter(|it| it.name() == place) {
                 listener.tell(&block);
             }
         }
@@ -81,7 +80,7 @@ impl Watcher {
             let wait = turn.next_check.saturating_duration_since(Instant::now());
             select! {
                 recv(blocks) -> block => match block {
-                    Ok(block) => self.tell_block(&block),
+                    Ok((block, notice)) => self.tell_block(&block, notice),
                     Err(_) => blocks = never(),
                 },
                 recv(found) -> news => match news {
@@ -96,8 +95,8 @@ impl Watcher {
             }
         }
         // What was found while the pool stopped.
-        for block in blocks.try_iter() {
-            self.tell_block(&block);
+        for (block, notice) in blocks.try_iter() {
+            self.tell_block(&block, notice);
         }
         let now = self.keep_time(&mut turn);
         if let Some(since) = turn.paused_at {
@@ -205,17 +204,12 @@ impl Watcher {
         self.figures().watched = self.states.len();
     }
 
-    fn tell_block(&mut self, block: &store::FoundBlock) {
+    fn tell_block(&mut self, block: &store::FoundBlock, notice: BlockNotice) {
         // A miner may find one again after a restart.
         if !self.told_blocks.insert(block.hash.clone()) {
             return;
         }
-        let notice_id = new_notice_id();
-        // First: whoever has been told strikes it off.
-        for listener in &self.listeners {
-            self.store.untold(listener.figures().name, &block.hash, &notice_id);
-        }
-        self.tell(&Event::Block(self.found_block(block, notice_id)));
+        self.tell(&Event::Block(self.found_block(block, notice.id)));
     }
 
     fn found_block(&self, block: &store::FoundBlock, notice_id: String) -> FoundBlock {

@@ -4,8 +4,8 @@ use gopool_shards::admission::ban::Ban;
 use rusqlite::{Transaction, params};
 
 use super::rows::{
-    BackupMark, BanRow, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
-    WatchedRow,
+    BackupMark, BanRow, BestShareRow, BlockNotice, BlockState, CodeRow, FoundBlock, PendingBlock,
+    Settled, WatchedRow,
 };
 use crate::clock;
 use crate::identity::worker_hash_hex;
@@ -14,37 +14,19 @@ use crate::identity::worker_hash_hex;
 #[derive(Clone, Debug)]
 pub(super) enum BlockChange {
     /// It has been found; whether the node takes it is not known.
-    Found {
-        pending: Box<PendingBlock>,
-        record: Box<FoundBlock>,
-    },
+    Found { pending: Box<PendingBlock>, record: Box<FoundBlock> },
     /// The node was asked and has not settled it.
-    Sent {
-        hash_hex: String,
-        error: String,
-    },
+    Sent { hash_hex: String, error: String },
     Settled {
         record: Box<FoundBlock>,
         settled: Settled,
         reason: String,
+        notice: Option<BlockNotice>,
     },
     /// What the chain says of it.
-    Followed {
-        hash_hex: String,
-        state: BlockState,
-        confirmations: u64,
-    },
-    /// There people are to be told of it.
-    Untold {
-        hash_hex: String,
-        place: String,
-        notice_id: String,
-    },
-    /// There they have been, or nobody is told of anything any more.
-    Told {
-        hash_hex: String,
-        place: String,
-    },
+    Followed { hash_hex: String, state: BlockState, confirmations: u64 },
+    /// There people have been told of it, or nobody is told of anything any more.
+    Told { hash_hex: String, place: String },
 }
 
 /// Visits of a user that wait to be written. Unix seconds.
@@ -151,7 +133,6 @@ impl BlockChange {
             Self::Found { pending, .. } => &pending.hash_hex,
             Self::Sent { hash_hex, .. }
             | Self::Followed { hash_hex, .. }
-            | Self::Untold { hash_hex, .. }
             | Self::Told { hash_hex, .. } => hash_hex,
             Self::Settled { record, .. } => &record.hash,
         }
@@ -178,22 +159,19 @@ impl BlockChange {
                 )?;
                 Ok(())
             }
-            Self::Settled { record, settled, reason } => {
-                settle(transaction, record, *settled, reason.trim())
+            Self::Settled { record, settled, reason, notice } => {
+                let is_new = settle(transaction, record, *settled, reason.trim())?;
+                // One that was recorded before has been told of, or is about to be.
+                match notice {
+                    Some(notice) if is_new => save_untold(transaction, &record.hash, notice),
+                    _ => Ok(()),
+                }
             }
             Self::Followed { hash_hex, state, confirmations } => {
                 transaction.execute(
                     "UPDATE block_life SET state = ?2, confirmations = ?3, changed_at_unix = ?4
                      WHERE hash = ?1",
                     params![hash_hex, state.as_str(), signed(*confirmations), unix_now()],
-                )?;
-                Ok(())
-            }
-            Self::Untold { hash_hex, place, notice_id } => {
-                transaction.execute(
-                    "INSERT OR IGNORE INTO untold_blocks (place, hash, notice_id)
-                     VALUES (?1, ?2, ?3)",
-                    [place, hash_hex, notice_id],
                 )?;
                 Ok(())
             }
@@ -243,13 +221,27 @@ fn begin_life(transaction: &Transaction<'_>, record: &FoundBlock) -> rusqlite::R
     Ok(())
 }
 
-/// An accepted block is recorded unless one of that hash is recorded already.
+fn save_untold(
+    transaction: &Transaction<'_>,
+    hash_hex: &str,
+    notice: &BlockNotice,
+) -> rusqlite::Result<()> {
+    for place in &notice.places {
+        transaction.execute(
+            "INSERT OR IGNORE INTO untold_blocks (place, hash, notice_id) VALUES (?1, ?2, ?3)",
+            [place, hash_hex, &notice.id],
+        )?;
+    }
+    Ok(())
+}
+
+/// An accepted block is recorded unless one of that hash is recorded already; whether it was now.
 fn settle(
     transaction: &Transaction<'_>,
     record: &FoundBlock,
     settled: Settled,
     reason: &str,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     transaction.execute(
         "UPDATE pending_submissions SET status = ?2, rpc_error = ?3 WHERE submission_key = ?1",
         params![record.hash, settled.as_str(), reason],
@@ -265,17 +257,18 @@ fn settle(
          WHERE hash = ?1 AND state IN ('found', 'submitted')",
         params![record.hash, state.as_str(), reason, unix_now()],
     )?;
-    if settled == Settled::Submitted {
-        let json = serde_json::to_string(record).expect("its fields are plain");
-        transaction.execute(
-            "INSERT INTO found_blocks_log (created_at_unix, json)
+    if settled != Settled::Submitted {
+        return Ok(false);
+    }
+    let json = serde_json::to_string(record).expect("its fields are plain");
+    let rows = transaction.execute(
+        "INSERT INTO found_blocks_log (created_at_unix, json)
              SELECT ?1, ?2 WHERE NOT EXISTS
                  (SELECT 1 FROM found_blocks_log
                   WHERE CASE WHEN json_valid(json) THEN json_extract(json, '$.hash') END = ?3)",
-            params![unix_now(), json, record.hash],
-        )?;
-    }
-    Ok(())
+        params![unix_now(), json, record.hash],
+    )?;
+    Ok(rows > 0)
 }
 
 fn save_ban(transaction: &Transaction<'_>, ban: &BanRow) -> rusqlite::Result<()> {

@@ -13,7 +13,8 @@ use super::change::{BlockChange, Change, Visits};
 use super::figures::{StoreFigures, WriterFigures};
 use super::queue::Queue;
 use super::rows::{
-    BackupMark, BestShareRow, BlockState, CodeRow, FoundBlock, PendingBlock, Settled, WatchedRow,
+    BackupMark, BestShareRow, BlockNotice, BlockState, CodeRow, FoundBlock, PendingBlock, Settled,
+    WatchedRow,
 };
 
 /// How long somebody waits for an edit: longer than the database waits for another program.
@@ -72,8 +73,15 @@ impl StoreHandle {
 
     /// The node has answered; an accepted block is recorded, once.
     pub fn settle(&self, record: FoundBlock, settled: Settled, reason: &str) {
-        let reason = reason.to_owned();
-        self.block(BlockChange::Settled { record: Box::new(record), settled, reason });
+        let (record, reason) = (Box::new(record), reason.to_owned());
+        self.block(BlockChange::Settled { record, settled, reason, notice: None });
+    }
+
+    /// The node has taken a block, and people are to hear of it: from the next process, if not from
+    /// this one.
+    pub fn accept(&self, record: FoundBlock, notice: BlockNotice) {
+        let (record, settled, notice) = (Box::new(record), Settled::Submitted, Some(notice));
+        self.block(BlockChange::Settled { record, settled, reason: String::new(), notice });
     }
 
     /// What the chain says of a block that the node has.
@@ -82,13 +90,7 @@ impl StoreHandle {
         self.block(BlockChange::Followed { hash_hex, state, confirmations });
     }
 
-    /// People are to be told of it there, by the next process if not by this one.
-    pub fn untold(&self, place: &str, hash_hex: &str, notice_id: &str) {
-        let [place, hash_hex, notice_id] = [place, hash_hex, notice_id].map(str::to_owned);
-        self.block(BlockChange::Untold { hash_hex, place, notice_id });
-    }
-
-    /// There they need not be told of it any more.
+    /// People there need not be told of it any more.
     pub fn told(&self, place: &str, hash_hex: &str) {
         let [place, hash_hex] = [place, hash_hex].map(str::to_owned);
         self.block(BlockChange::Told { hash_hex, place });

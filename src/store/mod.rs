@@ -29,8 +29,8 @@ pub use open::{EndedBans, StoreError, StorePlan, database_path, is_in_use, lock_
 pub use read::{BEST_SHARES_MAX, BLOCKS_SHOWN, Reader, Restored};
 pub use restore::{PutBack, RestoreError, restore};
 pub use rows::{
-    BackupMark, BanRow, BestShareRow, BlockLife, BlockState, CodeRow, FoundBlock, LinkRow,
-    PendingBlock, SavedWorkerRow, Settled, UntoldBlock, UserRow, WatchedRow, WorkerState,
+    BackupMark, BanRow, BestShareRow, BlockLife, BlockNotice, BlockState, CodeRow, FoundBlock,
+    LinkRow, PendingBlock, SavedWorkerRow, Settled, UntoldBlock, UserRow, WatchedRow, WorkerState,
 };
 pub use saved_workers::{SAVED_PER_USER_MAX, Saved, WORKER_NAME_BYTES_MAX};
 pub use writer::Writer;

@@ -112,11 +112,18 @@ pub struct BlockLife {
     pub reason: String,
 }
 
+/// What people elsewhere are to be told of an accepted block by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockNotice {
+    /// The same in all places, at each try and in each run: 32 hex digits.
+    pub id: String,
+    pub places: Vec<&'static str>,
+}
+
 /// A row of `untold_blocks`, with its block: where nobody has been told of it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UntoldBlock {
     pub place: String,
-    /// The same at each try, in each run.
     pub notice_id: String,
     pub record: FoundBlock,
 }

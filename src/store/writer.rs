@@ -185,10 +185,7 @@ impl Writer {
             BlockChange::Settled { .. } => {
                 self.unsettled.remove(change.hash_hex());
             }
-            BlockChange::Sent { .. }
-            | BlockChange::Followed { .. }
-            | BlockChange::Untold { .. }
-            | BlockChange::Told { .. } => {}
+            BlockChange::Sent { .. } | BlockChange::Followed { .. } | BlockChange::Told { .. } => {}
         }
     }
 

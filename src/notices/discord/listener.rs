@@ -20,6 +20,10 @@ impl Listener for Discord {
         Self::tell(self, event);
     }
 
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn figures(&self) -> ChannelFigures {
         let figures = Self::figures(self);
         ChannelFigures {

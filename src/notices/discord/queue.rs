@@ -182,9 +182,11 @@ impl Queue {
         Some(block.post(link))
     }
 
-    /// What is said of found blocks that nobody has been told of.
+    /// What is said of found blocks that nobody has been told of. Messages that only call more people by
+    /// name are not among them.
     pub fn untold_blocks(&self) -> impl Iterator<Item = String> {
-        self.blocks.iter().map(|block| block.message.text_with_link(""))
+        let untold = self.blocks.iter().filter(|waiting| !waiting.blocks.is_empty());
+        untold.map(|waiting| waiting.message.text_with_link(""))
     }
 
     /// The message to send now, if there is one. `link` is put below it.

@@ -124,7 +124,7 @@ impl Cloud {
                 self.schedule.failed(now);
                 self.not_before = Instant::now() + error.wait().unwrap_or_default();
                 // Unless there is a newer one.
-                self.ready = self.ready.take().or(task);
+                self.ready = self.ready.take().or(task.map(Ready::again));
                 let text = error.to_string();
                 let retry_seconds = self.wait(now).unwrap_or_default();
                 if self.repeats.is_news(&text, now) {
@@ -181,32 +181,28 @@ impl Cloud {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::bounded;
+    use crossbeam_channel::Sender;
 
-    use super::super::B2Settings;
-    use super::super::b2::{B2, Patience};
+    use super::super::limit::{Limit, TooLate};
+    use super::super::uploader::tests::alone;
     use super::*;
-    use crate::outgoing::tests::outgoing;
-    use crate::privacy::Secret;
     use crate::store::tests::Folder;
+
+    fn cloud(store: StoreHandle) -> (Sender<()>, Cloud) {
+        let (stop, uploader) = alone();
+        (stop, Cloud::new(uploader, "b".into(), 43_200, store, Arc::default()))
+    }
+
+    fn ready(limit: Limit) -> Ready {
+        Ready { file: tempfile::tempfile().unwrap(), version: 2, limit }
+    }
 
     #[test]
     fn a_copy_that_comes_while_b2_is_asked_does_not_wait_for_another_interval() {
         let (_folder, store, _) = Folder::new();
-        let settings = B2Settings {
-            api_url: "http://127.0.0.1:1".to_owned(),
-            bucket: "b".to_owned(),
-            object: "o".to_owned(),
-            key_id: Secret::new("id"),
-            key: Secret::new("key"),
-            keep_versions: 0,
-        };
-        let (_stop, stopped) = bounded(0);
-        let b2 = B2::new(outgoing(), settings, Patience::default(), stopped);
-        let uploader = Uploader::spawn(b2, 0).unwrap();
-        let mut cloud = Cloud::new(uploader, "b".into(), 43_200, store, Arc::default());
+        let (_stop, mut cloud) = cloud(store);
         cloud.is_busy = true;
-        cloud.offer(Ready { file: tempfile::tempfile().unwrap(), version: 2 }, 1000);
+        cloud.offer(ready(Limit::NONE), 1000);
         assert_eq!(cloud.wait(1000), None);
         let report = Report {
             task: None,
@@ -217,5 +213,21 @@ mod tests {
         };
         cloud.on_report(report, 1000);
         assert_eq!(cloud.wait(1000), Some(0));
+    }
+
+    #[test]
+    fn what_does_not_leave_in_its_time_is_tried_again_without_a_limit() {
+        let (_folder, store, _) = Folder::new();
+        let (_stop, mut cloud) = cloud(store);
+        let report = Report {
+            task: Some(ready(Limit::of(Duration::ZERO))),
+            result: Err(TooLate.into()),
+            not_deleted: None,
+            is_reachable: true,
+            elapsed: Duration::ZERO,
+        };
+        cloud.on_report(report, 1000);
+        assert_eq!(cloud.wait(1000), Some(60));
+        assert_eq!(cloud.ready.as_ref().map(|ready| ready.limit.check()), Some(Ok(())));
     }
 }

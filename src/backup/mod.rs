@@ -5,6 +5,7 @@
 mod b2;
 mod cloud;
 mod copy;
+mod limit;
 mod repeats;
 mod schedule;
 mod service;
@@ -66,7 +67,7 @@ pub struct BackupPlan {
     /// The state folder: a copy is made here before it goes to its place.
     pub state: PathBuf,
     pub settings: BackupSettings,
-    /// One right after the start, whatever has changed.
+    /// One right after the start, whatever has changed, if it can be made in ten minutes.
     pub on_boot: bool,
     pub outgoing: Outgoing,
 }

@@ -7,6 +7,28 @@ use crate::backoff::Backoff;
 const RETRY_FIRST: Duration = Duration::from_secs(60);
 const RETRY_MAX: Duration = Duration::from_secs(3600);
 
+/// What an earlier process has left behind. Times are 0 for what there has not been.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Earlier {
+    pub(super) attempt_at: u64,
+    pub(super) copy_at: u64,
+    /// Whether a run would find something that is not in the last copy.
+    pub(super) has_changed: bool,
+    /// Whether that copy is where it should be.
+    pub(super) is_copy_there: bool,
+}
+
+impl Earlier {
+    /// Whether it would have tried again before an interval is over. A try is written down before it
+    /// is made, and its copy with the same time: an attempt that is newer than the copy has failed,
+    /// or was interrupted, or had nothing to copy. The last cannot be told from the others once
+    /// something has changed, and then has a copy before its time.
+    fn owes_a_copy(self) -> bool {
+        let has_failed = self.attempt_at > self.copy_at && self.has_changed;
+        has_failed || !self.is_copy_there
+    }
+}
+
 /// Runs are `interval` apart, counted from when each was due and not from when it happened, so that
 /// the hour of the day stays; a run that failed is tried again sooner (FIX-30, FIX-31).
 #[derive(Debug)]
@@ -26,6 +48,16 @@ impl Schedule {
             last => last.min(now).saturating_add(interval),
         };
         Self { interval, due, backoff: Backoff::new(RETRY_FIRST, RETRY_MAX) }
+    }
+
+    /// Goes on where an earlier process was: what it would have tried again soon is tried again soon
+    /// after the start (FIX-31).
+    pub(super) fn after(interval: u64, earlier: Earlier, now: u64) -> Self {
+        let mut schedule = Self::new(interval, earlier.attempt_at, now);
+        if earlier.owes_a_copy() {
+            schedule.due = schedule.due.min(now.saturating_add(RETRY_FIRST.as_secs()));
+        }
+        schedule
     }
 
     /// Seconds until the next run; 0 when it is due.
@@ -81,6 +113,28 @@ mod tests {
         assert_eq!(Schedule::new(1000, 4500, 5000).wait(5000), 500);
         assert_eq!(Schedule::new(1000, 1, 5000).wait(5000), 0);
         assert_eq!(Schedule::new(1000, 9000, 5000).wait(5000), 1000, "the clock was set back");
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_not_copied_is_tried_soon_after_the_start() {
+        #[track_caller]
+        fn check(earlier: Earlier, wait: u64) {
+            assert_eq!(Schedule::after(43_200, earlier, 50_000).wait(50_000), wait, "{earlier:?}");
+        }
+        let copied =
+            Earlier { attempt_at: 49_000, copy_at: 49_000, has_changed: true, is_copy_there: true };
+        check(copied, 42_200);
+        let failed = Earlier { copy_at: 5000, ..copied };
+        check(failed, 60);
+        check(Earlier { copy_at: 0, ..failed }, 60);
+        // It had nothing to copy, and still has not.
+        check(Earlier { has_changed: false, ..failed }, 42_200);
+        check(Earlier { has_changed: false, is_copy_there: false, ..copied }, 60);
+        // Sooner by its hour.
+        check(Earlier { attempt_at: 6810, ..failed }, 10);
+        check(Earlier { attempt_at: 6000, ..failed }, 0);
+        let never = Earlier { attempt_at: 0, copy_at: 0, has_changed: true, is_copy_there: false };
+        check(never, 0);
     }
 
     #[test]

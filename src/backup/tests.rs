@@ -7,7 +7,8 @@ use std::time::Instant;
 use gopool_shards::admission::ban::Ban;
 use sha2::{Digest, Sha256};
 
-use super::service::{MARK, Outcome};
+use super::limit::Limit;
+use super::service::{MARK, Outcome, Run};
 use super::*;
 use crate::outgoing::tests::outgoing;
 use crate::store::tests::running;
@@ -56,6 +57,21 @@ impl Pool {
         let state = self.folder.path().join("state");
         let plan = BackupPlan { state, settings, on_boot, outgoing: outgoing() };
         Backups::spawn(plan, self.reader.clone(), self.store.clone()).unwrap()
+    }
+
+    /// One without a thread.
+    fn idle_service(&self) -> Service {
+        Service {
+            path: self.path(),
+            private: self.folder.path().join("state/backup.tmp"),
+            force_every_interval: false,
+            interval: 3600,
+            reader: self.reader.clone(),
+            store: self.store.clone(),
+            last: BackupMark::default(),
+            figures: Arc::default(),
+            cloud: None,
+        }
     }
 
     fn ban(&self, worker: &str) {
@@ -154,20 +170,8 @@ fn a_copy_at_boot_is_made_whatever_the_schedule_says() {
 #[test]
 fn nothing_is_copied_when_nothing_has_changed_unless_it_must_be() {
     let pool = Pool::start();
-    let state = pool.folder.path().join("state");
-    let service = |force_every_interval| Service {
-        path: pool.path(),
-        private: state.join("backup.tmp"),
-        force_every_interval,
-        interval: 3600,
-        reader: pool.reader.clone(),
-        store: pool.store.clone(),
-        last: BackupMark::default(),
-        figures: Arc::default(),
-        cloud: None,
-    };
-    let mut service = service(false);
-    let mut run = |forced| match service.back_up("test", forced, 1000) {
+    let mut service = pool.idle_service();
+    let mut run = |forced| match service.back_up(Run::without_limit("test", forced), 1000) {
         Ok(Outcome::Copied) => Some(service.last.version),
         Ok(Outcome::Unchanged) => None,
         Err(error) => panic!("{error}"),
@@ -196,6 +200,64 @@ fn a_copy_that_cannot_be_put_in_its_place_is_tried_again_and_the_old_one_stays()
     assert!(figures.last_copy.is_none() && figures.error.unwrap().contains("copy.db"));
     service.stop(Duration::from_secs(5));
     assert_eq!(pool.reader.backup_mark(MARK).unwrap(), BackupMark::default());
+    pool.stop();
+}
+
+#[test]
+fn a_copy_that_has_failed_is_tried_again_soon_after_the_next_start() {
+    let pool = Pool::start();
+    let start = |now| {
+        let mut service = pool.idle_service();
+        let schedule = service.restore(now);
+        (service, schedule)
+    };
+    let run = Run::without_limit("test", false);
+    let (mut service, mut schedule) = start(5000);
+    assert_eq!(schedule.wait(5000), 0, "the first");
+    service.attempt(run, &mut schedule, 5000);
+    pool.ban("w");
+    assert_eq!(start(5100).1.wait(5100), 3500, "it has not failed");
+    // Something is in the way of the next one.
+    let obstacle = pool.folder.path().join("state/workers.db.bak.tmp");
+    std::fs::create_dir(&obstacle).unwrap();
+    service.attempt(run, &mut schedule, 8600);
+    pool.written();
+    (service, schedule) = start(8700);
+    assert_eq!(schedule.wait(8700), 60);
+    std::fs::remove_dir(&obstacle).unwrap();
+    service.attempt(run, &mut schedule, 8760);
+    pool.written();
+    assert_eq!(bans_of(&pool.path()), 1);
+    assert_eq!(start(8800).1.wait(8800), 3560);
+    std::fs::remove_file(pool.path()).unwrap();
+    assert_eq!(start(8800).1.wait(8800), 60, "somebody has taken it away");
+    drop(service);
+    pool.stop();
+}
+
+#[test]
+fn a_copy_at_boot_is_none_after_ten_minutes_and_the_next_try_has_no_limit() {
+    let at_boot = Run::at_boot();
+    let limit = at_boot.limit.left(Duration::MAX);
+    assert!(limit > Duration::from_secs(590) && limit <= Duration::from_secs(600), "{limit:?}");
+    let pool = Pool::start();
+    let mut service = pool.idle_service();
+    let mut schedule = service.restore(5000);
+    let late = Run { limit: Limit::of(Duration::ZERO), ..at_boot };
+    service.attempt(late, &mut schedule, 5000);
+    let figures = service.figures.lock().unwrap().clone();
+    assert!(figures.error.is_some_and(|error| error.contains("longer than it may")));
+    assert!(figures.failures == 1 && schedule.wait(5000) >= 60);
+    assert_eq!((pool.path().exists(), service.private.exists()), (false, false));
+    // It is made in time, and its place is slow.
+    let copied = copy::take(&pool.reader, &service.private, Limit::NONE).unwrap();
+    copy::place(&copied, &pool.path(), late.limit).unwrap_err();
+    assert!(!pool.path().exists());
+    service.attempt(Run::without_limit("interval", false), &mut schedule, 5060);
+    let figures = service.figures.lock().unwrap().clone();
+    assert_eq!((figures.outcome, figures.error), (Some("copied"), None));
+    assert!(pool.path().exists());
+    drop(service);
     pool.stop();
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::b2::{B2, B2Error, Done};
+use super::limit::Limit;
+use crate::cores;
 
 /// A copy that is to be in the bucket. It stays what it is when another one takes its place here.
 #[derive(Debug)]
@@ -16,6 +18,15 @@ pub(super) struct Ready {
     pub(super) file: File,
     /// The change counter in it (FIX-32).
     pub(super) version: u64,
+    /// Of the try that it belongs to.
+    pub(super) limit: Limit,
+}
+
+impl Ready {
+    /// For a further try, which is no part of the start any more.
+    pub(super) fn again(self) -> Self {
+        Self { limit: Limit::NONE, ..self }
+    }
 }
 
 /// What is to be done; a copy to be uploaded, or none when only the bucket is looked for.
@@ -44,6 +55,9 @@ impl Uploader {
         let (tasks, received) = bounded::<Task>(1);
         let (sender, reports) = bounded(1);
         thread::Builder::new().name("upload".into()).spawn(move || {
+            // An upload sums up and encrypts as many bytes as the database has, and whoever waits
+            // for a page or hands in a block is on the same core.
+            cores::let_others_go_first();
             for task in received {
                 if sender.send(run(&mut b2, task, keep_versions)).is_err() {
                     // The pool has stopped meanwhile.
@@ -68,6 +82,7 @@ impl Uploader {
 fn run(b2: &mut B2, mut task: Task, keep_versions: usize) -> Report {
     let started = Instant::now();
     let mut is_reachable = false;
+    b2.limit_to(task.as_ref().map_or(Limit::NONE, |ready| ready.limit));
     let result = b2.connect().and_then(|()| {
         is_reachable = true;
         task.as_mut().map(|ready| b2.upload(&mut ready.file)).transpose()
@@ -83,4 +98,56 @@ fn run(b2: &mut B2, mut task: Task, keep_versions: usize) -> Report {
         }
     }
     Report { task, result, not_deleted, is_reachable, elapsed }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::B2Settings;
+    use super::super::b2::Patience;
+    use super::*;
+    use crate::outgoing::tests::{outgoing, until};
+    use crate::privacy::Secret;
+
+    /// One that nobody answers; the pool stops with the other value.
+    pub(in crate::backup) fn alone() -> (Sender<()>, Uploader) {
+        let settings = B2Settings {
+            api_url: "http://127.0.0.1:1".to_owned(),
+            bucket: "b".to_owned(),
+            object: "o".to_owned(),
+            key_id: Secret::new("id"),
+            key: Secret::new("key"),
+            keep_versions: 0,
+        };
+        let (stop, stopped) = bounded(0);
+        let b2 = B2::new(outgoing(), settings, Patience::default(), stopped);
+        (stop, Uploader::spawn(b2, 0).unwrap())
+    }
+
+    /// A thread's nice value, if it is still there: the 19th field of its `stat`
+    /// (`proc_pid_stat(5)`), where the third follows its name.
+    fn nice_value(thread: &Path) -> Option<i32> {
+        let stat = fs::read_to_string(thread.join("stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        fields.split(' ').nth(19 - 3)?.parse().ok()
+    }
+
+    #[test]
+    fn the_thread_lets_others_go_first() {
+        const NICEST: i32 = 19;
+        let ours = nice_value(Path::new("/proc/thread-self")).unwrap();
+        let _alone = alone();
+        // Those of other tests have the same name, and behave in the same way.
+        let stands_back = |thread: &Path| {
+            let name = fs::read_to_string(thread.join("comm")).unwrap_or_default();
+            let nice = nice_value(thread);
+            name == "upload\n" && nice.is_some_and(|nice| nice > ours || nice == NICEST)
+        };
+        until(|| {
+            let threads = fs::read_dir("/proc/self/task").unwrap();
+            threads.flatten().any(|thread| stands_back(&thread.path()))
+        });
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::limit::TooLate;
 use crate::outgoing::{Answer, OutgoingError};
 use crate::privacy;
 
@@ -27,6 +28,8 @@ pub(in crate::backup) enum B2Error {
     NotConnected,
     #[error("the pool stops")]
     Stopped,
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
 }
 
 /// B2's own words about an error.

@@ -22,6 +22,7 @@ use tracing::debug;
 use ureq::http::Uri;
 
 use super::B2Settings;
+use super::limit::Limit;
 use crate::outgoing::{Answer, Call, Outgoing, OutgoingError, Payload, is_private};
 use crate::privacy::Secret;
 pub(super) use error::B2Error;
@@ -62,6 +63,7 @@ pub(super) struct B2 {
     patience: Patience,
     /// Disconnected when the pool stops.
     stopped: Receiver<()>,
+    limit: Limit,
     account: Option<Account>,
     bucket_id: Option<String>,
 }
@@ -119,7 +121,13 @@ impl B2 {
         patience: Patience,
         stopped: Receiver<()>,
     ) -> Self {
-        Self { outgoing, settings, patience, stopped, account: None, bucket_id: None }
+        let limit = Limit::NONE;
+        Self { outgoing, settings, patience, stopped, limit, account: None, bucket_id: None }
+    }
+
+    /// What is asked from now on ends with it.
+    pub(super) fn limit_to(&mut self, limit: Limit) {
+        self.limit = limit;
     }
 
     /// Finds the bucket, if it is not known yet.
@@ -148,7 +156,7 @@ impl B2 {
         let pair = format!("{}:{}", self.settings.key_id.expose(), self.settings.key.expose());
         let basic = format!("Basic {}", STANDARD.encode(pair));
         let ask = || {
-            Call::get(&url, self.patience.call, ANSWER_BYTES_MAX)
+            Call::get(&url, self.limit.left(self.patience.call), ANSWER_BYTES_MAX)
                 .with("Authorization", basic.as_str())
         };
         let raw: RawAccount = self.ask(CALL, TRIES, ask)?;
@@ -192,7 +200,7 @@ impl B2 {
         let text = body.to_string();
         self.ask(call, tries, || {
             let body = Payload::Bytes(text.as_bytes());
-            Call::post(&url, body, self.patience.call, ANSWER_BYTES_MAX)
+            Call::post(&url, body, self.limit.left(self.patience.call), ANSWER_BYTES_MAX)
                 .with("Authorization", account.token.expose())
                 .with("Content-Type", "application/json")
         })
@@ -239,7 +247,7 @@ impl B2 {
     fn pause(&self, error: B2Error, tries: u32) -> Result<(), B2Error> {
         let usual = self.patience.pause.saturating_mul(1 << (tries - 1).min(10));
         let pause = error.wait().unwrap_or(usual);
-        if pause > PAUSE_MAX {
+        if pause > self.limit.left(PAUSE_MAX) {
             return Err(error);
         }
         match self.stopped.recv_timeout(pause) {
@@ -248,9 +256,10 @@ impl B2 {
         }
     }
 
+    /// Whether to go on.
     fn check_stop(&self) -> Result<(), B2Error> {
         match self.stopped.try_recv() {
-            Err(TryRecvError::Empty) => Ok(()),
+            Err(TryRecvError::Empty) => self.limit.check().map_err(B2Error::from),
             Ok(()) | Err(TryRecvError::Disconnected) => Err(B2Error::Stopped),
         }
     }

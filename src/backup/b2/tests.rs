@@ -1,7 +1,7 @@
 //! Conversations with a server that says what it is told to.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
@@ -456,6 +456,27 @@ fn a_key_that_cannot_look_uploads_all_the_same() {
     let mut talk = Talk::connected([Say::Status(500, "{}"), place("t"), taken(TEXT)]);
     talk.upload().unwrap();
     talk.asked(&UPLOAD);
+}
+
+#[test]
+fn a_try_with_a_limit_ends_with_it() {
+    let mut talk = Talk::connected([]);
+    talk.b2.limit_to(Limit::of(Duration::ZERO));
+    assert!(matches!(talk.upload(), Err(B2Error::TooLate(_))));
+    talk.asked(&[]);
+    // Nobody waits for what would come too late.
+    let mut talk = Talk::new([Say::Later(503, "30")]);
+    talk.b2.limit_to(Limit::of(LIMIT));
+    let begun = Instant::now();
+    assert!(refused(talk.b2.connect()).contains("HTTP status 503"));
+    assert!(begun.elapsed() < LIMIT);
+    // Connections to it are made, and that is all.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    talk.b2.settings.api_url = format!("http://{}", silent.local_addr().unwrap());
+    talk.b2.limit_to(Limit::of(Duration::from_millis(300)));
+    let begun = Instant::now();
+    assert!(refused(talk.b2.connect()).ends_with("no answer in time"));
+    assert!(begun.elapsed() < LIMIT / 2);
 }
 
 #[test]

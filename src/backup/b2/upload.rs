@@ -61,7 +61,7 @@ struct Sending<'a> {
     part: &'a Part,
 }
 
-/// A part of a file, read while it is sent, and no further when the pool stops.
+/// A part of a file, read while it is sent, and no further when the pool stops or the time is up.
 struct Slice<'a> {
     b2: &'a B2,
     rest: io::Take<&'a mut File>,
@@ -189,7 +189,8 @@ impl B2 {
         let mut slice = Slice { b2: self, rest: Read::take(file, part.bytes) };
         let on_the_way = Duration::from_secs(part.bytes / SLOWEST_BYTES_PER_SECOND);
         let body = Payload::Stream(&mut slice, part.bytes);
-        let call = Call::post(url, body, self.patience.upload + on_the_way, ANSWER_BYTES_MAX)
+        let timeout = self.limit.left(self.patience.upload + on_the_way);
+        let call = Call::post(url, body, timeout, ANSWER_BYTES_MAX)
             .with("Authorization", token)
             .with("X-Bz-Content-Sha1", part.sha1.as_str());
         let call = sending

@@ -2,7 +2,7 @@
 //! §8). Kept in memory as the database has it: pages read it without asking the disk, control looks
 //! a worker up for each share report.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::identity::worker_hash_hex;
@@ -70,38 +70,35 @@ impl SavedWorkers {
         let mut list = self.lock();
         match saved {
             Saved::ListFull => return Err(SaveError::ListFull),
-            Saved::Already => {
-                if let Some(row) = list.row(user_id, &hash) {
-                    row.display = display;
+            Saved::Already | Saved::New => match list.row(user_id, &hash) {
+                Some(row) => row.display = display,
+                // New, or it came into the database when nobody waited for that any more.
+                None => {
+                    let row = SavedWorkerRow {
+                        user_id: user_id.to_owned(),
+                        worker_hash: hash.clone(),
+                        display,
+                        notify: true,
+                        best_difficulty: 0.0,
+                    };
+                    list.by_user.entry(user_id.to_owned()).or_default().push(row);
+                    list.track(&hash);
                 }
-            }
-            Saved::New => {
-                let row = SavedWorkerRow {
-                    user_id: user_id.to_owned(),
-                    worker_hash: hash.clone(),
-                    display,
-                    notify: true,
-                    best_difficulty: 0.0,
-                };
-                list.by_user.entry(user_id.to_owned()).or_default().push(row);
-                list.track(&hash);
-            }
+            },
         }
         list.order(user_id);
         Ok(saved == Saved::New)
     }
 
     pub fn remove(&self, user_id: &str, hash: &str) -> Result<(), SaveError> {
-        if !self.store.remove_worker(user_id, hash)? {
-            return Err(SaveError::Unknown);
-        }
+        let was_there = self.store.remove_worker(user_id, hash)?;
         let mut list = self.lock();
         if let Some(rows) = list.by_user.get_mut(user_id) {
             rows.retain(|row| row.worker_hash != hash);
         }
         list.by_user.retain(|_, rows| !rows.is_empty());
         list.track(hash);
-        Ok(())
+        if was_there { Ok(()) } else { Err(SaveError::Unknown) }
     }
 
     pub fn set_notify(&self, user_id: &str, hash: &str, notify: bool) -> Result<(), SaveError> {
@@ -122,9 +119,7 @@ impl SavedWorkers {
         let rows = user_ids.iter().filter_map(|user_id| list.by_user.remove(user_id));
         let rows: Vec<SavedWorkerRow> = rows.flatten().collect();
         let hashes: Vec<String> = rows.into_iter().map(|row| row.worker_hash).collect();
-        for hash in &hashes {
-            list.track(hash);
-        }
+        list.track_these(&hashes.iter().map(String::as_str).collect());
         Ok(hashes)
     }
 
@@ -221,17 +216,29 @@ impl List {
         }
     }
 
-    /// The least that anybody has for it: writing only raises rows, so whoever has saved it last
-    /// begins at 0 and catches up (FIX-23).
     fn track(&mut self, hash: &str) {
-        let rows = self.by_user.values().flatten().filter(|row| row.worker_hash == hash);
-        match rows.map(|row| row.best_difficulty).reduce(f64::min) {
-            Some(least) => {
-                self.best_so_far.insert(hash.to_owned(), least);
+        self.track_these(&HashSet::from([hash]));
+    }
+
+    /// The least that anybody has for each: writing only raises rows, so whoever has saved it last
+    /// begins at 0 and catches up (FIX-23). One pass: there may be thousands of either.
+    fn track_these(&mut self, hashes: &HashSet<&str>) {
+        let mut least: HashMap<&str, f64> = HashMap::new();
+        for row in self.by_user.values().flatten() {
+            if let Some(hash) = hashes.get(&*row.worker_hash) {
+                let least = least.entry(hash).or_insert(f64::INFINITY);
+                *least = least.min(row.best_difficulty);
             }
-            None => {
-                self.best_so_far.remove(hash);
-                self.raised.remove(hash);
+        }
+        for hash in hashes {
+            match least.get(hash) {
+                Some(least) => {
+                    self.best_so_far.insert((*hash).to_owned(), *least);
+                }
+                None => {
+                    self.best_so_far.remove(*hash);
+                    self.raised.remove(*hash);
+                }
             }
         }
     }
@@ -294,6 +301,20 @@ mod tests {
         assert_eq!(bench.saved.save("user", name), Ok(false), "though the list is full");
         let bench = bench.again();
         assert_eq!(bench.saved.list("user").len(), 64);
+    }
+
+    /// A disk that is slow answers when nobody listens any more.
+    #[test]
+    fn what_came_into_the_database_late_is_taken_up_by_the_next_press() {
+        let bench = Bench::new();
+        let hash = worker_hash_hex("w");
+        bench.saved.store.save_worker("user", &hash, "w").unwrap();
+        assert!(bench.saved.list("user").is_empty());
+        assert_eq!(bench.saved.save("user", "w"), Ok(false));
+        assert_eq!(bench.saved.list("user").len(), 1);
+        bench.saved.store.remove_worker("user", &hash).unwrap();
+        assert_eq!(bench.saved.remove("user", &hash), Err(SaveError::Unknown));
+        assert!(bench.saved.list("user").is_empty() && bench.saved.tracked().is_empty());
     }
 
     #[test]

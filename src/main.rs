@@ -272,6 +272,7 @@ fn run(
                         codes: Arc::clone(&codes),
                         links: links.clone(),
                         has_discord: config.notices.discord.is_some(),
+                        has_notices: config.notices.is_for_somebody(),
                         sightings: sightings.clone(),
                         clerk: clerk.clone(),
                         local: flags
@@ -281,6 +282,7 @@ fn run(
                     bans: Arc::clone(&shared.bans),
                     network: config.network,
                     commands: commander.clone(),
+                    reconnect: config.reconnect,
                 }),
                 admin: Some(AdminPlan {
                     paths: loader.paths().clone(),

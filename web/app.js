@@ -139,7 +139,7 @@ async function refresh() {
     if (!response.redirected) asOf = Date.parse(page.body.dataset.asOf) || asOf;
     for (const section of response.redirected ? [] : all("[data-section]")) {
       const fresh = one(`[data-section="${section.dataset.section}"]`, page);
-      if (!fresh || section.contains(document.activeElement) || one("details.behind[open]", section)) continue;
+      if (!fresh || section.contains(document.activeElement) || one("details.behind[open], details.ask[open]", section)) continue;
       if (fresh.innerHTML === section.dataset.html) continue;
       section.dataset.html = fresh.innerHTML;
       if (one("[data-chart]", section) && window.chart?.isDrawn(section)) continue;

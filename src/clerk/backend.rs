@@ -65,6 +65,11 @@ impl Backend {
         }
     }
 
+    /// Whether [`Self::exchange`] is for this pool.
+    pub fn can_exchange(&self) -> bool {
+        self.is_development
+    }
+
     /// A session token for a browser of a development instance, which keeps its sessions in a token
     /// of its own: `__clerk_db_jwt`.
     pub fn exchange(&self, browser_token: &str) -> Result<String, BackendError> {

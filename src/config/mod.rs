@@ -48,7 +48,7 @@ use crate::notices::NoticesSettings;
 use crate::outgoing::OutgoingSettings;
 use crate::price::PriceSettings;
 use crate::shown::Shown;
-use crate::status::{Networks, PublicUrl};
+use crate::status::{Networks, PublicUrl, ReconnectPolicy};
 use crate::store::EndedBans;
 use change::Edits;
 use files::{Files, Legacy};
@@ -81,6 +81,7 @@ pub struct Config {
     /// None when nobody wants it; so for the next one.
     pub price: Option<PriceSettings>,
     pub clerk: Option<ClerkSettings>,
+    pub reconnect: ReconnectPolicy,
     pub notices: NoticesSettings,
     pub rpc_url: String,
     pub rpc_auth: RpcAuth,

@@ -106,8 +106,8 @@ const GALLERY: &[(&str, &str, &str)] = &[
     ("services.toml", "[backblaze_backup]\nenabled = 1", "services.toml:2: backblaze_backup.enabled is 1, allowed is true or false"),
     ("services.toml", "[backblaze_backup]\nenabled = true\nbucket = \"b\"", "backblaze_account_id and backblaze_application_key are empty: copies are made on this machine and not uploaded"),
     ("services.toml", "[price]\nenabled = true\nurl = \"price.example\"", "services.toml:3: price.url is \"price.example\", allowed is a URL of https, or of http on this machine; the service is left out"),
-    ("services.toml", "[ntfy]\nurl = \"ftp://ntfy.example/x\"", "services.toml:2: ntfy.url is \"ftp://ntfy.example/x\", allowed is a URL of https or http; the service is left out"),
-    ("services.toml", "[outgoing]\nproxy = \"proxy.example:3128\"", "services.toml:2: outgoing.proxy is \"proxy.example:3128\", allowed is a URL of http or socks5, such as http://proxy.example:3128; services are reached without it"),
+    ("services.toml", "[ntfy]\nurl = \"ftp://ntfy.example/x\"", "services.toml:2: ntfy.url is not shown, allowed is a URL of https or http; the service is left out"),
+    ("services.toml", "[outgoing]\nproxy = \"proxy.example:3128\"", "services.toml:2: outgoing.proxy is not shown, allowed is a URL of http or socks5, such as http://proxy.example:3128; services are reached without it"),
     ("services.toml", "[ntfy]\nurl = \"https://ntfy.example/x\"\n[outgoing]\nprobe = [\"9.9.9.9\"]", "services.toml:4: outgoing.probe is [\"9.9.9.9\"], allowed is host:port of each, such as [\"9.9.9.9:443\"]; where the notices go is asked"),
     ("services.toml", "[telegram]\nchat_id = \"@x\"", "telegram_token is empty: there are no notices on Telegram"),
     ("secrets.toml", "discord_token = \"x\"", "discord.discord_server_id and discord.discord_notify_channel_id are empty: there are no notices on Discord"),
@@ -498,7 +498,11 @@ fn no_flag_reaches_the_disk() {
 fn secrets_are_for_their_owner_and_shown_to_nobody() {
     use std::os::unix::fs::PermissionsExt;
     let secret = "rpc_user = \"u\"\nrpc_pass = \"hunter2\"\nclerk_secret_key = \"sk\"\n";
-    let folder = Folder::with(&[("config.toml", PAYOUT), ("secrets.toml", secret)]);
+    // Addresses that let in whoever knows them.
+    let services = "[webhook]\nurl = \"https://h.example/hunter2\"\n[ntfy]\nurl = \"https://n.example/hunter2\"\n\
+                    [outgoing]\nproxy = \"http://u:hunter2@p.example:1\"\n";
+    let files = [("config.toml", PAYOUT), ("secrets.toml", secret), ("services.toml", services)];
+    let folder = Folder::with(&files);
     let path = folder.0.path().join("config/secrets.toml");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let config = folder.load(&["-allow-rpc-creds"]).unwrap();
@@ -507,6 +511,7 @@ fn secrets_are_for_their_owner_and_shown_to_nobody() {
     assert_eq!(folder.text("secrets.toml"), secret);
     assert_eq!(config.rpc_auth, RpcAuth::Fixed("u:hunter2".into()));
     let shown: String = config.entries.iter().map(ToString::to_string).collect();
+    assert_eq!(config.secrets().iter().filter(|text| text.contains("hunter2")).count(), 4);
     assert!(!shown.contains("hunter2") && !format!("{:?}", config.rpc_auth).contains("hunter2"));
 }
 

@@ -69,6 +69,14 @@ pub struct NoticesSettings {
     pub words: NoticeWords,
 }
 
+impl NoticesSettings {
+    /// Whether any place is told of workers.
+    pub fn is_for_somebody(&self) -> bool {
+        let Self { discord, webhook, ntfy, telegram, .. } = self;
+        discord.is_some() || webhook.is_some() || ntfy.is_some() || telegram.is_some()
+    }
+}
+
 /// What notices say, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoticeWords {

@@ -59,7 +59,7 @@ use self::listener::Entrance;
 pub use self::redirect::PublicUrl;
 use self::site::Site;
 use self::workers::Workers;
-pub use self::workers::WorkersPlan;
+pub use self::workers::{ReconnectPolicy, WorkersPlan};
 use crate::history::HistoryReader;
 use crate::snapshot::{Snapshot, SnapshotCell};
 

@@ -17,7 +17,7 @@ use super::json::{self, Endpoint};
 use super::limits::Class;
 use super::pages::Page;
 use super::rendered::{Document, HTML, Rendered};
-use super::sign_in;
+use super::sign_in::{self, SignIn};
 use super::site::Site;
 use super::workers;
 
@@ -75,10 +75,20 @@ fn elsewhere(request: &Request) -> Option<Response> {
 }
 
 fn one_too_many(site: &Site, request: &Request) -> Option<Response> {
-    let class = Class::of(&request.path)?;
+    let class = class_of(site, request)?;
     let wait = site.limiter.borrow_mut().count(class, request.client, Instant::now()).err()?;
     let seconds = wait.as_secs() + 1;
     Some(Response::plain(Status::TooManyRequests).with("Retry-After", seconds.to_string()))
+}
+
+/// Two places are not known by their path alone.
+fn class_of(site: &Site, request: &Request) -> Option<Class> {
+    let people = site.workers.as_ref().map(|workers| &workers.people);
+    match people.and_then(|people| sign_in::find(&request.path, people)) {
+        Some(SignIn::Callback) => Some(Class::SignIn),
+        _ if workers::is_wallet_search(request) => Some(Class::Search),
+        _ => Class::of(&request.path),
+    }
 }
 
 fn route(site: &Site, request: &Request) -> Answer {

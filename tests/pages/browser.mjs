@@ -72,6 +72,12 @@ export async function violations(page, { onlyColours = false } = {}) {
   return found.flat();
 }
 
+/** Presses a button that asks first, and the one that it asks with. */
+export async function confirm(row, words) {
+  await row.locator("summary", { hasText: words }).click();
+  await row.getByRole("button", { name: new RegExp(`^${words} now: `) }).click();
+}
+
 /** Another window; what watches sizes has had its turn when this returns. */
 export async function resize(page, width, height) {
   await page.setViewportSize({ width, height });

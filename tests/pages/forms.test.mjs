@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { watch } from "./browser.mjs";
+import { confirm, watch } from "./browser.mjs";
 import { LIMIT, SCENES, browserForFile, nothing } from "./given.mjs";
 import { GARAGE, hashOf } from "./places.mjs";
 import { ADMIN, BANNED_ADDRESS, MINER_ADDRESS, OTHER_ADDRESS, until } from "./scene.mjs";
@@ -65,7 +65,7 @@ for (const javaScriptEnabled of [true, false]) {
       await page.getByRole("button", { name: "Save", exact: true }).click();
       await page.locator("main .notice.good").waitFor();
       assert.equal(await row.count(), 1);
-      await row.getByRole("button", { name: /Remove/ }).click();
+      await confirm(row, "Remove");
       await page.locator("main .notice.good").waitFor();
       assert.equal(await row.count(), 0);
       // Sorted as wished.

@@ -186,6 +186,8 @@ export class Scene {
     return (folder) => {
       writeFileSync(join(folder, "services.toml"), `
 [auth]
+# Miner and browser are both on this machine, which proves nothing of who owns what.
+reconnect = "saved"
 clerk_issuer_url = "${issuer}"
 clerk_jwks_url = "${jwks}"
 clerk_signin_url = "${signIn}"

@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 
-import { open, watch } from "./browser.mjs";
-import { LIMIT, nothing } from "./given.mjs";
+import { confirm, open, watch } from "./browser.mjs";
+import { LIMIT, nothing, someone } from "./given.mjs";
 import { checkLooks, looking } from "./looks.mjs";
 import { FORM, asked, buttonOf, cookieOf, isSignedIn, ownCookie, personForFile, signIn, somebody, tokenOf } from "./person.mjs";
 import { GARAGE, SCHEMES, hashOf } from "./places.mjs";
@@ -113,7 +113,7 @@ describe("people who sign in", { concurrency: 3 }, () => {
     await signIn(page, scene, await somebody(scene, "owner"));
     await signIn(other, scene, await somebody(scene, "neighbour"));
     await save(page, worker);
-    const button = row(page, "bench").getByRole("button", { name: "Reconnect" });
+    const button = row(page, "bench").locator("summary", { hasText: "Reconnect" });
     await until("its row", async () => (await page.goto(scene.url + DASHBOARD)) && await button.count() === 1);
     assert.match(await page.locator(".cards").innerText(), /1\s+of 1 saved/);
     await row(page, "bench").getByRole("link").click();
@@ -134,7 +134,7 @@ describe("people who sign in", { concurrency: 3 }, () => {
     assert.equal(isTold, false);
     // The miner's connection ends, and the same program comes back by itself.
     await page.goto(scene.url + DASHBOARD);
-    await button.click();
+    await confirm(row(page, "bench"), "Reconnect");
     assert.match(await page.locator("main .notice.good").textContent(), /comes back by itself/);
     const second = await until("the miner once more", async () => {
       const [one] = (await listOf(context)).online_workers;
@@ -142,9 +142,9 @@ describe("people who sign in", { concurrency: 3 }, () => {
     });
     assert.ok(second > first && miner.isRunning, `connection ${first}, then ${second}`);
     await until("its row", async () => (await page.goto(scene.url + DASHBOARD)) && await button.count() === 1);
-    await button.click();
+    await confirm(row(page, "bench"), "Reconnect");
     assert.match(await page.locator("main .notice.bad").textContent(), /less than five minutes ago/);
-    await row(page, "bench").getByRole("button", { name: /Remove/ }).click();
+    await confirm(row(page, "bench"), "Remove");
     await page.locator("main .notice.good").waitFor();
     assert.equal((await listOf(context)).saved_count, 0);
     assert.equal((await touch(context, "/worker/reconnect")).status(), 403, "it is nobody's any more");
@@ -323,6 +323,22 @@ describe("people who sign in", { concurrency: 3 }, () => {
         assert.deepEqual([new URL(page.url()).origin, pathOf(page)], [scene.url, path]);
       });
     }
+  });
+
+  test("who comes back from Clerk again and again has to wait", LIMIT, async () => {
+    const headers = someone();
+    const back = async () => (await fetch(`${scene.url}/clerk/callback?__clerk_db_jwt=dvb_none`, { redirect: "manual", headers })).status;
+    for (let count = 0; count < 30; count += 1) assert.equal(await back(), 303);
+    assert.equal(await back(), 429);
+  });
+
+  test("a form that is sent when the session is over leads to where one signs in", LIMIT, async () => {
+    const send = (path) => asked(scene, path, undefined, { method: "POST", body: new URLSearchParams({ worker: GARAGE }), headers: { Origin: scene.url } });
+    for (const path of ["/worker/save", "/worker/remove", "/worker/reconnect"]) {
+      const answer = await send(path);
+      assert.deepEqual([answer.status, answer.headers.get("location")], [303, "/sign-in?redirect=/saved-workers"], path);
+    }
+    assert.equal((await send("/api/saved-workers/notify-enabled")).status, 401);
   });
 
   test("a token that is not ours is nobody's", LIMIT, async () => {

@@ -66,6 +66,7 @@ pub fn check(
         outgoing: services::outgoing(files, problems),
         price: services::price(files, problems),
         clerk: services::clerk(files, problems),
+        reconnect: services::reconnect(files, problems),
         notices: services::notices(files, &work.job_inputs.brand_tag, problems),
         rpc_url: rpc_url?,
         rpc_auth: rpc_auth?,

@@ -19,6 +19,7 @@ use crate::notices::{
 use crate::outgoing::{OutgoingSettings, is_private};
 use crate::price::{PriceSettings, is_currency};
 use crate::privacy::Secret;
+use crate::status::ReconnectPolicy;
 
 pub fn outgoing(files: &Files, problems: &mut Problems) -> OutgoingSettings {
     let setting = &files.outgoing.proxy;
@@ -63,6 +64,21 @@ pub fn clerk(files: &Files, problems: &mut Problems) -> Option<ClerkSettings> {
         secret_key: Secret::new(secret_key),
         publishable_key,
     })
+}
+
+/// Whose connections people may end on the pages (`web.md` §2.3).
+pub fn reconnect(files: &Files, problems: &mut Problems) -> ReconnectPolicy {
+    let setting = &files.auth.reconnect;
+    match setting.value.trim() {
+        "same-network" => ReconnectPolicy::SameNetwork,
+        "saved" => ReconnectPolicy::Saved,
+        "off" => ReconnectPolicy::Off,
+        _ => {
+            let allowed = "\"same-network\", \"saved\" or \"off\"";
+            problems.replace(setting, allowed, "nobody may end a connection");
+            ReconnectPolicy::Off
+        }
+    }
 }
 
 fn cookie_name(setting: &Setting<String>, problems: &mut Problems) -> String {

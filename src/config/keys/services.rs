@@ -30,6 +30,8 @@ section! {
         clerk_session_audience: Text(""), ANY, Restart, "audience that tokens must have; \"\" asks for none";
         clerk_api_url: Text("https://api.clerk.com"), ANY, Restart, "Clerk's back end";
         local_noauth_from: Texts([]), ANY, Restart, "addresses and networks, such as 192.168.0.0/16, that -saved-workers-local-noauth is for beside this machine";
+        reconnect: Text("same-network"), ANY, Restart,
+            "which connections of a saved worker its users may end: \"same-network\" those that come from where they are themselves, \"saved\" all, \"off\" none";
     }
 }
 
@@ -72,14 +74,14 @@ section! {
 section! {
     /// Notices to a program of one's own.
     pub struct Webhook in Services "webhook" {
-        url: Text(""), ANY, Restart, "notices are sent there as JSON; \"\" sends none";
+        url: Text(""), ANY, Restart, secret, "notices are sent there as JSON; \"\" sends none";
     }
 }
 
 section! {
     /// Notices to phones.
     pub struct Ntfy in Services "ntfy" {
-        url: Text(""), ANY, Restart, "the topic, as https://ntfy.sh/my-topic; \"\" sends none";
+        url: Text(""), ANY, Restart, secret, "the topic, as https://ntfy.sh/my-topic; \"\" sends none";
     }
 }
 
@@ -94,7 +96,7 @@ section! {
 section! {
     /// How the services above are reached. bitcoind is not meant.
     pub struct Outgoing in Services "outgoing" {
-        proxy: Text(""), ANY, Restart, "http:// or socks5:// of a proxy; \"\" goes straight";
+        proxy: Text(""), ANY, Restart, secret, "http:// or socks5:// of a proxy; \"\" goes straight";
         probe: Texts([]), ANY, Restart,
             "host:port of those who are asked for a connection, to see whether the pool is cut off and notices of workers must wait; [] asks where the notices go";
     }

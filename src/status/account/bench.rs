@@ -40,6 +40,7 @@ impl Bench {
             local: Networks::parse(&["0.0.0.0/0"]),
             switch,
             has_discord: true,
+            has_notices: true,
         };
         Self { people, _folder: folder }
     }

@@ -1,10 +1,13 @@
 //! `/api/saved-workers`: a user's workers, a row for each connection (`web.md` §3.9,
 //! `state-and-services.md` §11).
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::People;
-use crate::ledger::roster::{Fading, NameHash, Roster};
+use crate::identity::NameHash;
+use crate::ledger::RosterReader;
 use crate::snapshot::WorkerView;
 use crate::status::format;
 use crate::store::{SAVED_PER_USER_MAX, SavedWorkerRow};
@@ -20,6 +23,9 @@ pub struct SavedList {
     saved_count: usize,
     /// Connections, as the field has always been counted.
     online_count: usize,
+    /// Of these, how many have no row.
+    #[serde(skip)]
+    left_out: usize,
     /// Workers that have one, at least.
     online_worker_count: usize,
     /// Both are there when Discord is configured (FIX-29).
@@ -30,6 +36,9 @@ pub struct SavedList {
     best_difficulty: f64,
     online_workers: Vec<Row>,
     offline_workers: Vec<Row>,
+    /// Hashrate and shares per minute of all that are online, those that have no row included.
+    #[serde(skip)]
+    sums: (f64, f64),
 }
 
 #[derive(Debug, Serialize)]
@@ -72,50 +81,54 @@ impl SavedList {
     /// As of `now`, in Unix seconds.
     pub fn new(people: &People, user_id: &str, now: u64) -> Self {
         let saved = people.saved.list(user_id);
-        let roster = people.roster.read();
-        let fading = roster.fading(now);
+        let connected = connected(&people.roster, &saved, now);
         let (mut online, mut offline) = (Vec::new(), Vec::new());
-        let mut online_workers = 0;
+        let (mut online_workers, mut connections, mut sums) = (0, 0, (0.0, 0.0));
+        // Each saved worker has a row, or nobody could remove it.
+        let mut more_rows = ROWS_MAX.saturating_sub(saved.len());
         for row in &saved {
-            let left = ROWS_MAX.saturating_sub(online.len() + offline.len());
-            if left == 0 {
-                break;
-            }
-            let connections = connections_of(&roster, row, fading);
-            if connections.is_empty() {
+            let Some(worker) = connected.get(&row.worker_hash) else {
                 offline.push(offline_row(people, row, now));
                 continue;
-            }
+            };
             online_workers += 1;
-            let shown = connections.iter().take(ROWS_PER_WORKER_MAX.min(left));
-            online.extend(shown.map(|view| online_row(row, view, now)));
+            connections += worker.connections;
+            sums.0 += worker.all.hashrate;
+            sums.1 += worker.all.share_rate;
+            let rows = worker.first.len().min(1 + more_rows);
+            more_rows -= rows.saturating_sub(1);
+            online.extend(worker.first[..rows].iter().map(|view| online_row(row, view, now)));
         }
         let link = people.has_discord.then(|| people.links.get(user_id));
         Self {
             updated_at: format::rfc3339_unix(now),
             saved_max: SAVED_PER_USER_MAX,
             saved_count: saved.len(),
-            online_count: online.len(),
+            online_count: connections,
+            left_out: connections - online.len(),
             online_worker_count: online_workers,
             discord_registered: link.as_ref().map(Option::is_some),
             discord_notify_enabled: link.map(|link| link.is_some_and(|row| row.enabled)),
             best_difficulty: saved.iter().map(|row| row.best_difficulty).fold(0.0, f64::max),
             online_workers: online,
             offline_workers: offline,
+            sums,
         }
     }
 }
 
-/// By their numbers, so that rows do not jump.
 impl SavedList {
-    /// Puts the rows that are online in order.
-    pub fn sort(&mut self, key: &str, is_ascending: bool) {
+    /// Puts the rows that are online in order; without another wish by their numbers, so that they do not
+    /// jump.
+    pub fn sort(&mut self, key: &str, is_ascending: bool, uptime: impl Fn(&str) -> f64) {
         let number = |row: &Row| match key {
             "hashrate" => row.hashrate,
             "best" => row.best_difficulty,
             "difficulty" => row.difficulty,
             "rate" => row.shares_per_minute,
             "accepted" => row.accepted as f64,
+            "rejected" => row.rejected as f64,
+            "uptime" => uptime(&row.hash),
             "connected" => row.connection_duration_seconds as f64,
             _ => row.connection_seq as f64,
         };
@@ -133,22 +146,42 @@ impl SavedList {
 
     /// Hashrate and shares per minute of all that are online.
     pub fn sums(&self) -> (f64, f64) {
-        let rows = &self.online_workers;
-        let sum = |of: fn(&Row) -> f64| rows.iter().map(of).sum();
-        (sum(|row| row.hashrate), sum(|row| row.shares_per_minute))
+        self.sums
+    }
+
+    /// Connections that have no row.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 }
 
-fn connections_of(roster: &Roster, row: &SavedWorkerRow, fading: Fading) -> Vec<WorkerView> {
-    let Ok(hash) = const_hex::decode_to_array::<_, 32>(&row.worker_hash) else { return Vec::new() };
-    let hash: NameHash = hash;
-    let mut sequences = roster.connections_of(&hash);
-    sequences.sort_unstable();
-    let views = sequences.iter().filter_map(|sequence| {
-        let name = &roster.connection(*sequence)?.worker;
-        roster.view(name, &[*sequence], fading)
+/// A worker that is connected: all its connections as one, and those that may have a row.
+struct Connected {
+    all: WorkerView,
+    connections: usize,
+    first: Vec<WorkerView>,
+}
+
+/// Those of the saved workers that are connected, by hash. One pass over the roster, which the control
+/// loop waits for meanwhile.
+fn connected(
+    roster: &RosterReader,
+    saved: &[SavedWorkerRow],
+    now: u64,
+) -> HashMap<String, Connected> {
+    let hashes: Vec<NameHash> =
+        saved.iter().filter_map(|row| const_hex::decode_to_array(&row.worker_hash).ok()).collect();
+    let roster = roster.read();
+    let fading = roster.fading(now);
+    let known = roster.known_among(&hashes).into_iter();
+    let connected = known.filter_map(|(hash, name, mut sequences)| {
+        sequences.sort_unstable();
+        let all = roster.view(&name, &sequences, fading)?;
+        let shown = sequences.iter().take(ROWS_PER_WORKER_MAX);
+        let first = shown.filter_map(|one| roster.view(&name, &[*one], fading)).collect();
+        Some((const_hex::encode(hash), Connected { all, connections: sequences.len(), first }))
     });
-    views.collect()
+    connected.collect()
 }
 
 fn online_row(row: &SavedWorkerRow, view: &WorkerView, now: u64) -> Row {

@@ -21,8 +21,8 @@ pub use routes::find;
 pub use routes::paths;
 
 use super::StatusSwitch;
-use super::auth::{LOCAL_USER, Origin, cookie};
-use super::http::{Networks, Request, host_name};
+use super::auth::{LOCAL_USER, Origin, cookie, refuse_foreign};
+use super::http::{Answer, Method, Networks, Request, Response, Status, host_name};
 use crate::clerk::{Clerk, Session};
 use crate::clock::unix_now;
 use crate::codes::Codes;
@@ -41,6 +41,8 @@ pub struct PeoplePlan {
     pub links: Links,
     /// Discord is configured.
     pub has_discord: bool,
+    /// Somebody is told of workers, there or elsewhere.
+    pub has_notices: bool,
     pub sightings: Sightings,
     /// Who signs people in, if anybody does.
     pub clerk: Option<Arc<Clerk>>,
@@ -64,6 +66,7 @@ pub struct People {
     pub switch: Arc<StatusSwitch>,
     /// Codes are made for those who can use them.
     pub has_discord: bool,
+    pub has_notices: bool,
 }
 
 /// What a page needs to have Clerk's script on it.
@@ -86,6 +89,7 @@ impl People {
             local: plan.local,
             switch,
             has_discord: plan.has_discord,
+            has_notices: plan.has_notices,
         }
     }
 
@@ -97,12 +101,32 @@ impl People {
         Some(user)
     }
 
+    /// What is answered to somebody who is not signed in and wants what is for users.
+    pub fn nobody(&self, request: &Request) -> Answer {
+        // A page may have been open for longer than its session.
+        let is_form = request.method == Method::Post && !request.path.starts_with("/api/");
+        match is_form && self.clerk.is_some() {
+            true => Response::see_other("/sign-in?redirect=/saved-workers").into(),
+            false => Response::plain(Status::Unauthorized).into(),
+        }
+    }
+
     /// The session at Clerk that a request's cookie holds a token of.
     pub fn session_of(&self, request: &Request) -> Option<Session> {
         let clerk = self.clerk.as_ref()?;
         let token = cookie(request, &clerk.settings.cookie_name).filter(|it| !it.is_empty())?;
         let origin = self.origin(request).map(|origin| origin.to_string());
         clerk.check(token, origin.as_deref()).ok()
+    }
+
+    /// Refuses what does not come from our own pages. The local user may call them by another name than
+    /// the public one: [`Self::is_local`] has seen that it is ours.
+    pub fn refuse_foreign(&self, request: &Request) -> Result<(), Response> {
+        let by_public_name = refuse_foreign(request, self.public_url().as_deref());
+        match by_public_name {
+            Err(_) if self.is_local(request) => refuse_foreign(request, None),
+            result => result,
+        }
     }
 
     /// `-saved-workers-local-noauth`: whoever reaches the pages from here shares one list. No cookie

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::super::auth::refuse_foreign;
 use super::super::format;
 use super::super::http::{Answer, Method, Request, Response, Status};
 use super::{Fields, People, SavedList};
@@ -15,9 +14,9 @@ use crate::store::SavedWorkerRow;
 const JSON: &str = "application/json";
 const DASHBOARD: &str = "/saved-workers";
 const LOOKUP: &str = "/worker";
-/// Series in one answer: a user's list, and the pool.
 /// All saved workers of somebody, added up.
 const COMBINED: &str = "combined";
+/// Series in one answer: a user's list, and the pool.
 const SERIES_MAX: usize = 65;
 
 /// A route and what it wants.
@@ -75,16 +74,14 @@ impl AccountRoute {
         if self.method == Method::Get { "GET, HEAD" } else { "POST" }
     }
 
-    /// Who is not signed in learns nothing, and who is changes something only from our own pages.
+    /// Something is changed only from our own pages, and who is not signed in learns nothing.
     pub fn answer(&self, people: &People, request: &Request) -> Answer {
-        let Some(user) = people.user_of(request) else {
-            return Response::plain(Status::Unauthorized).into();
-        };
         if self.method == Method::Post
-            && let Err(refused) = refuse_foreign(request, people.public_url().as_deref())
+            && let Err(refused) = people.refuse_foreign(request)
         {
             return refused.into();
         }
+        let Some(user) = people.user_of(request) else { return people.nobody(request) };
         (self.answer)(people, &user, request)
     }
 }

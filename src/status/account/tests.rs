@@ -74,6 +74,56 @@ fn a_saved_worker_has_a_row_for_each_of_its_connections() {
 }
 
 #[test]
+fn many_connections_leave_no_saved_worker_out_and_all_of_them_count() {
+    let bench = Bench::new();
+    let name = |number: u64| format!("w.{number:02}");
+    for number in 0..64 {
+        bench.location("/worker/save", &format!("worker={}", name(number)));
+    }
+    let now = unix_now();
+    let each = (0..63).map(|number| (number, look(&name(number), now)));
+    let more = (100..120).map(|number| (number, look(&name(0), now)));
+    bench.connect(&each.chain(more).collect::<Vec<_>>());
+    let (_, list) = bench.get("/api/saved-workers");
+    let count = |key: &str| list[key].as_array().unwrap().len();
+    assert_eq!((count("online_workers"), count("offline_workers")), (63, 1));
+    assert_eq!((&list["online_count"], &list["online_worker_count"]), (&83.into(), &63.into()));
+    let list = SavedList::new(&bench.people, "local-noauth", now);
+    assert_eq!(list.left_out(), 20);
+    assert!((list.sums().0 / 83e12 - 1.0).abs() < 0.01, "{:?}", list.sums());
+    // With room in the list one worker has up to sixteen rows.
+    let hash = |number| worker_hash(&name(number));
+    for number in 1..60 {
+        bench.location("/worker/remove", &format!("hash={}", hash(number)));
+    }
+    let list = SavedList::new(&bench.people, "local-noauth", now);
+    assert_eq!(list.left_out(), 5);
+}
+
+/// Its address is no name that somebody else's page could have.
+#[test]
+fn the_local_user_may_call_the_pages_by_their_address() {
+    let bench = Bench::new();
+    let save = |host: &str, origin: &str| {
+        let mut request = Request::get("/worker/save", &[("origin", origin)]);
+        request.method = Method::Post;
+        request.set_header("host", host);
+        request.body = b"worker=w".to_vec();
+        bench.ask(&request).status
+    };
+    assert_eq!(save("192.168.1.10:8080", "http://192.168.1.10:8080"), Status::SeeOther);
+    assert_eq!(save("pool", "http://pool"), Status::SeeOther);
+    for (host, origin) in [
+        ("192.168.1.10:8080", "http://evil.example"),
+        ("192.168.1.10:8080", "http://192.168.1.10"),
+        ("192.168.1.10:8080", "http://192.168.1.11:8080"),
+        ("evil.example", "http://evil.example"),
+    ] {
+        assert_eq!(save(host, origin), Status::Forbidden, "{host} {origin}");
+    }
+}
+
+#[test]
 fn a_worker_is_saved_listed_and_removed() {
     let bench = Bench::new();
     assert_eq!(bench.location("/worker/save", "worker="), "/worker");

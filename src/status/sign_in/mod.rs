@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use super::account::People;
-use super::auth::{self, Origin, refuse_foreign};
+use super::auth::{self, Origin};
 use super::format;
 use super::http::{Answer, Method, Request, Response, Status};
 use super::rendered::Paper;
@@ -81,7 +81,7 @@ impl SignIn {
                 _ => Response::see_other(LOOKUP).into(),
             };
         };
-        if is_change && let Err(refused) = refuse_foreign(request, people.public_url().as_deref()) {
+        if is_change && let Err(refused) = people.refuse_foreign(request) {
             return refused.into();
         }
         let asked = Asked { paper, people, request, clerk };
@@ -210,7 +210,7 @@ impl Asked<'_> {
         }
         let sign_in = format!("{SIGN_IN}?redirect={}", format::url_encoded(&target));
         let browser_token = query.get("__clerk_db_jwt").to_owned();
-        if browser_token.is_empty() {
+        if browser_token.is_empty() || !self.clerk.backend.can_exchange() {
             return Response::see_other(sign_in).into();
         }
         let (backend, clerk) = (self.clerk.backend.clone(), Arc::clone(self.clerk));

@@ -53,6 +53,21 @@ fn https_at_a_trusted_proxy_is_https() {
     assert!(!ask("http"));
 }
 
+/// It is the same search as `/worker/search`, whoever asks.
+#[test]
+fn wallets_are_looked_up_so_often_and_no_more_in_the_list_of_saved_workers_too() {
+    let server = Server::with(|_, _| {});
+    let ask = |target: &str| {
+        server.talk(&format!("GET {target} HTTP/1.1\r\nHost: pool\r\nConnection: close\r\n\r\n"))
+    };
+    for number in 0..30 {
+        let target = ["/saved-workers?wallet=w", "/stats/?hash=h", "/worker/search"][number % 3];
+        assert!(!is_limited(&ask(target)));
+    }
+    assert!(is_limited(&ask("/saved-workers?wallet=w")));
+    assert!(!is_limited(&ask("/saved-workers?sort=name")));
+}
+
 #[test]
 fn the_proxy_protocol_is_spoken_by_those_who_are_trusted_and_by_them_alone() {
     let server = Server::with(|plan, _| {

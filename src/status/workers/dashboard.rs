@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::lookup::{field, fields};
 use super::view::Shown;
 use super::wanted::{Kind, Wanted};
-use super::{Asked, DASHBOARD, LOOKUP};
+use super::{Asked, DASHBOARD, LOOKUP, ReconnectPolicy};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, Resolution};
 use crate::status::account::{Fields, People, SavedList};
@@ -25,7 +25,7 @@ use crate::store::SavedWorkerRow;
 const BLOCKS_SHOWN: usize = 10;
 
 /// What the rows can be sorted by; the first is the default.
-const SORTS: [(&str, &str); 8] = [
+const SORTS: [(&str, &str); 10] = [
     ("connection", "Connection"),
     ("name", "Name"),
     ("hashrate", "Hashrate"),
@@ -33,7 +33,9 @@ const SORTS: [(&str, &str); 8] = [
     ("difficulty", "Difficulty"),
     ("rate", "Shares/min"),
     ("accepted", "Accepted"),
+    ("rejected", "Refused"),
     ("connected", "Connected"),
+    ("uptime", "There"),
 ];
 
 pub fn dashboard(asked: &Asked<'_>) -> Answer {
@@ -43,7 +45,6 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
     let mut list = SavedList::new(people, user, now);
     let sort = SORTS.iter().find(|(key, _)| *key == field(&fields, "sort")).unwrap_or(&SORTS[0]).0;
     let is_ascending = field(&fields, "order") == "ascending";
-    list.sort(sort, is_ascending);
     let saved = people.saved.list(user);
     let minute = u32::try_from(now / 60).unwrap_or(u32::MAX);
     let (all, sparks) = {
@@ -52,6 +53,8 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
         let all = CompactSeries::sum(series.values(), minute);
         (all, sparks(series))
     };
+    let uptime = |hash: &str| sparks.get(hash).and_then(|spark| spark.uptime).unwrap_or(0.0);
+    list.sort(sort, is_ascending, uptime);
     let paper = &asked.paper;
     let snapshot = &paper.newest.snapshot;
     let hashrate = PoolHashrate::new(snapshot);
@@ -61,6 +64,7 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
     let has_script = clerk.is_some();
     let page = context! {
         here => DASHBOARD,
+        left_out => list.left_out(),
         list,
         sort,
         is_ascending,
@@ -77,6 +81,8 @@ pub fn dashboard(asked: &Asked<'_>) -> Answer {
         is_local => user == LOCAL_USER,
         clerk,
         has_discord => people.has_discord,
+        has_notices => people.has_notices,
+        can_reconnect => asked.workers.reconnect != ReconnectPolicy::Off,
         link => people.links.get(user).map(|row| row.enabled),
         as_of => format::rfc3339_unix(now),
     };
@@ -177,6 +183,11 @@ fn notice(code: &str) -> Option<(&'static str, bool)> {
         "store_failed" => ("Not saved: the database cannot be written now.", false),
         "not_found" => ("Not saved: nobody of that name is connected any more.", false),
         "not_connected" => ("Nothing to reset: this worker is not connected.", false),
+        "reset_elsewhere" => (
+            "Not reset: none of its connections comes from the network that you are in now.",
+            false,
+        ),
+        "reset_off" => ("Not reset: this pool has switched that off.", false),
         "reset_too_soon" => ("Not reset: it was reset less than five minutes ago.", false),
         _ => return None,
     })

@@ -23,12 +23,12 @@ use gopool_shards::work::address::Network;
 
 use super::StatusSwitch;
 use super::account::{People, PeoplePlan};
-use super::auth::refuse_foreign;
 use super::http::{Answer, Method, Request, Response, Status};
 use super::rendered::Paper;
 use crate::command::Command;
 use banned::BannedByHash;
 use page::Shows;
+pub use reconnect::ReconnectPolicy;
 use reconnect::Resets;
 
 const LOOKUP: &str = "/worker";
@@ -43,6 +43,7 @@ pub struct WorkersPlan {
     pub network: Network,
     /// To the control loop.
     pub commands: Sender<Command>,
+    pub reconnect: ReconnectPolicy,
 }
 
 /// What these pages have in common.
@@ -50,6 +51,7 @@ pub struct Workers {
     pub people: People,
     network: Network,
     commands: Sender<Command>,
+    reconnect: ReconnectPolicy,
     banned: BannedByHash,
     resets: Resets,
     shows: Shows,
@@ -61,6 +63,7 @@ impl Workers {
             people: People::new(plan.people, switch),
             network: plan.network,
             commands: plan.commands,
+            reconnect: plan.reconnect,
             banned: BannedByHash::new(plan.bans),
             resets: Resets::default(),
             shows: Shows::default(),
@@ -104,6 +107,15 @@ pub fn find(path: &str) -> Option<WorkerRoute> {
     })
 }
 
+/// Whether the list of saved workers is to look a wallet up, too.
+pub fn is_wallet_search(request: &Request) -> bool {
+    if !matches!(&*request.path, DASHBOARD | "/stats" | "/stats/") {
+        return false;
+    }
+    let fields = lookup::fields(request);
+    ["wallet", "hash"].iter().any(|name| !lookup::field(&fields, name).is_empty())
+}
+
 impl WorkerRoute {
     pub fn answer(&self, paper: Paper, workers: &Workers, request: &Request) -> Answer {
         let people = &workers.people;
@@ -116,7 +128,7 @@ impl WorkerRoute {
             return Response::plain(Status::MethodNotAllowed).with("Allow", allowed).into();
         }
         if self.is_change
-            && let Err(refused) = refuse_foreign(request, people.public_url().as_deref())
+            && let Err(refused) = people.refuse_foreign(request)
         {
             return refused.into();
         }

@@ -36,6 +36,7 @@ impl Visitor {
             people: bench.people.clone(),
             network: Network::Mainnet,
             commands: sender,
+            reconnect: ReconnectPolicy::default(),
             banned: BannedByHash::new(Arc::clone(&bans)),
             resets: Resets::default(),
             shows: Shows::default(),
@@ -194,6 +195,14 @@ fn only_ones_own_worker_is_reset_and_not_again_at_once() {
     assert!(reset("w.1").1.ends_with("notice=reset_too_soon"));
     assert!(reset("w.3").1.ends_with("notice=not_connected"));
     assert!(visitor.commands.is_empty());
+    let mut without = Visitor::new();
+    without.workers.reconnect = ReconnectPolicy::Off;
+    without.bench.people.saved.save("local-noauth", "w.1").unwrap();
+    without.bench.connect(&[(3, look("w.1", unix_now()))]);
+    let off = without.ask(&post("/worker/reconnect", &format!("hash={}", worker_hash_hex("w.1"))));
+    assert!(off.field("Location").unwrap().ends_with("notice=reset_off"));
+    assert!(!without.get("/saved-workers").1.contains("/worker/reconnect"));
+    assert!(without.commands.is_empty());
     assert_eq!(visitor.ask(&post("/worker/reconnect", "hash=1")).status, Status::BadRequest);
     let mut foreign = post("/worker/reconnect", "");
     foreign.set_header("origin", "https://evil.example");
@@ -286,7 +295,9 @@ fn a_pool_without_discord_says_nothing_of_it() {
     visitor.workers.people.has_discord = false;
     visitor.workers.people.saved.save("local-noauth", "w.1").unwrap();
     let (_, html) = visitor.get("/saved-workers");
-    assert!(!html.contains("Notices on Discord") && !html.contains("/worker/notify"), "{html}");
+    assert!(!html.contains("Notices on Discord") && html.contains("/worker/notify"), "{html}");
+    visitor.workers.people.has_notices = false;
+    assert!(!visitor.get("/saved-workers").1.contains("/worker/notify"), "nobody would tell");
     for path in [discord::CONNECT, discord::SWITCH] {
         assert_eq!(form(&visitor, path, "enabled=1").status, Status::NotFound);
     }

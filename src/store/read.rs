@@ -275,6 +275,14 @@ impl Reader {
         self.ask(users)
     }
 
+    /// How many these are.
+    pub fn user_count(&self) -> rusqlite::Result<u64> {
+        self.ask(|connection| {
+            let select = "SELECT count(*) FROM clerk_users WHERE trim(user_id) <> ''";
+            connection.query_row(select, [], |row| count(row, 0))
+        })
+    }
+
     /// The newest blocks, with all that are not settled.
     pub fn blocks(&self) -> rusqlite::Result<Vec<BlockLife>> {
         self.ask(blocks)

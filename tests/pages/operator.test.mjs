@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from "
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { watch } from "./browser.mjs";
+import { confirm, watch } from "./browser.mjs";
 import { LIMIT, browserForFile, nothing } from "./given.mjs";
 import { send, signIn } from "./operator.mjs";
 import { ADMIN, MINER_ADDRESS, OTHER_ADDRESS, operators, operatorsAlone, until } from "./scene.mjs";
@@ -206,11 +206,11 @@ for (const javaScriptEnabled of [true, false]) {
       await page.getByLabel("Worker name").fill(`${MINER_ADDRESS}.${worker}`);
       await page.getByRole("button", { name: "Save", exact: true }).click();
       const row = page.getByRole("row", { name: worker });
-      const button = row.getByRole("button", { name: "Reconnect" });
+      const button = row.locator("summary", { hasText: "Reconnect" });
       const connections = async () => (await scene.json("/api/saved-workers")).online_workers.filter(({ name }) => name.endsWith(worker)).map((one) => one.connection_seq);
       const [first] = await until("the miner", async () => (await connections()).length === 1 && connections());
       await until("a way to reset it", async () => (await page.goto(`${scene.url}/saved-workers`)) && await button.count() === 1);
-      await button.click();
+      await confirm(row, "Reconnect");
       assert.match(await page.locator("main .notice.good").textContent(), /\w/);
       const [second] = await until("the miner once more", async () => {
         const [number, ...others] = await connections();

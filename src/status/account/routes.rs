@@ -7,9 +7,9 @@ use super::super::http::{Answer, Method, Request, Response, Status};
 use super::{Fields, People, SavedList};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, POOL_KEY, Resolution};
-use crate::identity::is_hash_hex;
+use crate::identity::{NameHash, is_hash_hex};
 use crate::saved_workers::SaveError;
-use crate::store::SavedWorkerRow;
+use crate::store::{SAVED_PER_USER_MAX, SavedWorkerRow};
 
 const JSON: &str = "application/json";
 const DASHBOARD: &str = "/saved-workers";
@@ -255,28 +255,36 @@ fn clear_code(people: &People, user: &str, request: &Request) -> Answer {
     json(&serde_json::json!({ "cleared": cleared })).into()
 }
 
-/// The dashboard says what became of it.
+/// One worker by its name, or some by their hashes. The dashboard says what became of it.
 fn save(people: &People, user: &str, request: &Request) -> Answer {
     let Some(fields) = Fields::of(request) else {
         return Response::refusal(Status::BadRequest, "the form cannot be read").into();
     };
-    let mut name = fields.get("worker").to_owned();
-    // Of a worker that was found by its wallet only the hash is told.
-    if name.is_empty() && is_hash_hex(fields.get("hash")) {
-        match name_of(people, fields.get("hash")) {
-            Some(found) => name = found,
-            None => return Response::see_other(format!("{DASHBOARD}?notice=not_found")).into(),
+    // Of workers that were found by their wallet only hashes are told.
+    let hashes: Vec<NameHash> = fields
+        .all("hash")
+        .filter_map(|hash| const_hex::decode_to_array(hash).ok())
+        .take(SAVED_PER_USER_MAX)
+        .collect();
+    let names: Vec<String> = match fields.get("worker") {
+        "" => {
+            let known = people.roster.read().known_among(&hashes).into_iter();
+            known.map(|(_, name, _)| name.to_string()).collect()
         }
-    }
-    if name.is_empty() {
-        return Response::see_other(LOOKUP).into();
+        name => vec![name.to_owned()],
+    };
+    if names.is_empty() {
+        return match hashes.is_empty() {
+            true => Response::see_other(LOOKUP).into(),
+            false => Response::see_other(format!("{DASHBOARD}?notice=not_found")).into(),
+        };
     }
     let (saved, user) = (people.saved.clone(), user.to_owned());
     Answer::waiting(
-        move || saved.save(&user, &name),
+        move || names.iter().try_for_each(|name| saved.save(&user, name).map(drop)),
         |saved| {
             let notice = match saved {
-                Ok(_) => "saved",
+                Ok(()) => "saved",
                 Err(SaveError::ListFull) => "list_full",
                 Err(SaveError::TooLong { .. }) => "too_long",
                 Err(_) => "store_failed",
@@ -284,14 +292,6 @@ fn save(people: &People, user: &str, request: &Request) -> Answer {
             Response::see_other(format!("{DASHBOARD}?notice={notice}"))
         },
     )
-}
-
-/// The name of a worker that is connected.
-fn name_of(people: &People, hash: &str) -> Option<String> {
-    let hash = const_hex::decode_to_array::<_, 32>(hash).ok()?;
-    let roster = people.roster.read();
-    let sequence = *roster.connections_of(&hash).first()?;
-    Some(roster.connection(sequence)?.worker.to_string())
 }
 
 fn remove(people: &People, user: &str, request: &Request) -> Answer {

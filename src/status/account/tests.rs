@@ -100,6 +100,20 @@ fn many_connections_leave_no_saved_worker_out_and_all_of_them_count() {
     assert_eq!(list.left_out(), 5);
 }
 
+#[test]
+fn workers_that_were_found_are_saved_with_one_press() {
+    let bench = Bench::new();
+    let now = unix_now();
+    bench.connect(&[(1, look("w.1", now)), (2, look("w.2", now)), (3, look("w.3", now))]);
+    let form = format!("hash={}&hash={}", worker_hash("w.1"), worker_hash("w.3"));
+    assert_eq!(bench.location("/worker/save", &form), "/saved-workers?notice=saved");
+    let saved = bench.people.saved.list("local-noauth");
+    assert_eq!(saved.iter().map(|row| &*row.display).collect::<Vec<_>>(), ["w.1", "w.3"]);
+    let unknown = format!("hash={}", worker_hash("w.4"));
+    assert_eq!(bench.location("/worker/save", &unknown), "/saved-workers?notice=not_found");
+    assert_eq!(bench.location("/worker/save", "hash=1"), "/worker");
+}
+
 /// Its address is no name that somebody else's page could have.
 #[test]
 fn the_local_user_may_call_the_pages_by_their_address() {

@@ -1,5 +1,5 @@
 //! What only the operator is told: the pool in figures, who is signed in, and what the panel was used
-//! for (`web.md` §6.10, §6.12). Read from the newest snapshot, so nothing here waits.
+//! for (`web.md` §6.10, §6.12). All but how many users there are is read from the newest snapshot.
 
 use minijinja::context;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::clerk::{Clerk, REFRESH_DISTANCE};
 use crate::notices::ChannelFigures;
 use crate::notices::discord::DiscordFigures;
 use crate::privacy::without_credentials;
+use crate::store::Reader;
 
 pub const PATH: &str = "/admin/operator";
 
@@ -138,10 +139,12 @@ struct ClerkCell {
     signin_url: String,
     callback_path: String,
     cookie_name: String,
+    /// None when the database does not say.
+    users: Option<u64>,
 }
 
 impl ClerkCell {
-    fn new(clerk: &Clerk) -> Self {
+    fn new(clerk: &Clerk, reader: &Reader) -> Self {
         let (figures, settings) = (clerk.figures(), &clerk.settings);
         Self {
             keys: figures.keys,
@@ -153,6 +156,7 @@ impl ClerkCell {
             signin_url: without_credentials(&settings.signin_url),
             callback_path: settings.callback_path.clone(),
             cookie_name: settings.cookie_name.clone(),
+            users: reader.user_count().ok(),
         }
     }
 }
@@ -223,7 +227,8 @@ pub fn page(visit: &Visit) -> Response {
         watched => watch.map(|watch| watch.watched),
         channels => snapshot.notices.channels.iter().map(NoticesRow::from).collect::<Vec<_>>(),
     };
-    let clerk = admin.plan.clerk.as_deref().map(ClerkCell::new);
+    let reader = &admin.plan.reader;
+    let clerk = admin.plan.clerk.as_deref().map(|clerk| ClerkCell::new(clerk, reader));
     let seen = admin.sessions.borrow_mut().list(visit.access.idle, admin.now());
     let sessions: Vec<SessionRow> = seen
         .into_iter()

@@ -12,6 +12,7 @@ use super::wanted::{Kind, Wanted};
 use super::{Asked, DASHBOARD, LOOKUP, ReconnectPolicy};
 use crate::clock::unix_now;
 use crate::history::{CompactSeries, History, Resolution};
+use crate::identity::worker_hash_hex;
 use crate::status::account::{Fields, People, SavedList};
 use crate::status::auth::LOCAL_USER;
 use crate::status::format;
@@ -19,7 +20,7 @@ use crate::status::http::{Answer, Response, Status};
 use crate::status::json::{PoolHashrate, blocks};
 use crate::status::pages::{Chart, odds, spark};
 use crate::status::sign_in::policy;
-use crate::store::SavedWorkerRow;
+use crate::store::{SAVED_PER_USER_MAX, SavedWorkerRow};
 
 /// Found blocks shown beside one's own workers.
 const BLOCKS_SHOWN: usize = 10;
@@ -126,6 +127,8 @@ struct Spark {
 struct Finder {
     message: String,
     workers: Vec<Found>,
+    /// Hashes of those that can be saved with one press.
+    unsaved: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -144,26 +147,34 @@ impl Finder {
         let hash = match Wanted::of(field(fields, "hash"), field(fields, "wallet"), Kind::Wallet) {
             Ok(Wanted::Nothing) => return None,
             Ok(Wanted::Hash(hash)) => hash,
-            Err(error) => return Some(Self { message: error.to_string(), workers: Vec::new() }),
+            Err(error) => {
+                let message = error.to_string();
+                return Some(Self { message, workers: Vec::new(), unsaved: Vec::new() });
+            }
         };
         let people: &People = asked.people;
         let views = {
             let roster = people.roster.read();
             roster.workers_of_wallet(&hash, roster.fading(now))
         };
+        let mut unsaved = Vec::new();
         let workers: Vec<Found> = views
             .iter()
             .map(|view| {
-                let hash = crate::identity::worker_hash_hex(&view.name);
+                let hash = worker_hash_hex(&view.name);
                 let is_saved = saved.iter().any(|row| row.worker_hash == hash);
+                if !is_saved {
+                    unsaved.push(hash);
+                }
                 Found { worker: Shown::new(view, true), is_saved }
             })
             .collect();
+        unsaved.truncate(SAVED_PER_USER_MAX.saturating_sub(saved.len()));
         let message = match workers.len() {
             0 => "No worker of this wallet is connected now.".to_owned(),
             count => format!("{count} connected."),
         };
-        Some(Self { message, workers })
+        Some(Self { message, workers, unsaved })
     }
 }
 

@@ -169,6 +169,9 @@ fn who_is_signed_in_has_a_list_instead_of_a_lookup() {
     assert!(html.contains(">w.1</a>") && html.contains(">w.2</a>") && html.contains("Away"));
     let (_, html) = visitor.get("/saved-workers?wallet=x.other");
     assert!(html.contains("x.other") && html.contains("1 connected."));
+    assert!(!html.contains("Save all"), "one has a button of its own");
+    visitor.bench.connect(&[(5, look("x.another", unix_now()))]);
+    assert!(visitor.get("/saved-workers?wallet=x").1.contains("Save all 2"));
     assert!(visitor.get("/saved-workers?hash=12").1.contains("64 digits"));
     // A worker of one's own is shown when it is away too.
     let (status, html) = visitor.get(&format!("/worker/sha256?hash={}", worker_hash_hex("w.2")));

@@ -23,9 +23,6 @@ pub struct SavedList {
     saved_count: usize,
     /// Connections, as the field has always been counted.
     online_count: usize,
-    /// Of these, how many have no row.
-    #[serde(skip)]
-    left_out: usize,
     /// Workers that have one, at least.
     online_worker_count: usize,
     /// Both are there when Discord is configured (FIX-29).
@@ -105,7 +102,6 @@ impl SavedList {
             saved_max: SAVED_PER_USER_MAX,
             saved_count: saved.len(),
             online_count: connections,
-            left_out: connections - online.len(),
             online_worker_count: online_workers,
             discord_registered: link.as_ref().map(Option::is_some),
             discord_notify_enabled: link.map(|link| link.is_some_and(|row| row.enabled)),
@@ -151,7 +147,7 @@ impl SavedList {
 
     /// Connections that have no row.
     pub fn left_out(&self) -> usize {
-        self.left_out
+        self.online_count - self.online_workers.len()
     }
 }
 

@@ -46,6 +46,7 @@ use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::ServerConfig;
 use glommio::timer::sleep;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use gopool_shards::executor::{PREEMPTION, keep_awake};
 use tracing::info;
 
 pub use self::account::PeoplePlan;
@@ -161,7 +162,8 @@ fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
     let builder = LocalExecutorBuilder::new(placement)
         .name("status")
         .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_DEPTH);
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPTION);
     Ok(builder.make()?)
 }
 
@@ -171,6 +173,7 @@ async fn serve(plan: StatusPlan, switch: Arc<StatusSwitch>) {
     let admin = plan.admin.map(|admin| Admin::new(admin, Arc::clone(&switch)));
     let site = Site::new(snapshots.clone(), history, templates, json, workers).with_admin(admin);
     let site = Rc::new(site);
+    glommio::spawn_local(keep_awake()).detach();
     glommio::spawn_local(tell(snapshots, Rc::clone(&site.events))).detach();
     let stopping = Rc::new(Stopping::default());
     let places = Rc::new(Places::default());

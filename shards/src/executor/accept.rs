@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::session::Session;
 
 use super::connection::Connection;
+use super::slice::Slice;
 use super::transport::Transport;
 use super::{Port, Shard, socket};
 
@@ -28,6 +29,7 @@ pub(super) async fn run(shard: Rc<Shard>, port: Port) {
     if let Err(error) = listener.0.set_nonblocking(true) {
         warn!(shard = shard.id, %error, "listener");
     }
+    let mut slice = Slice::begin();
     loop {
         match listener.0.accept() {
             Ok((stream, address)) => {
@@ -48,6 +50,7 @@ pub(super) async fn run(shard: Rc<Shard>, port: Port) {
                     warn!(shard = shard.id, %error, "listener");
                     sleep(ACCEPT_RETRY).await;
                 }
+                slice = Slice::begin();
             }
             // It was gone before it was taken.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -57,7 +60,7 @@ pub(super) async fn run(shard: Rc<Shard>, port: Port) {
                 sleep(ACCEPT_RETRY).await;
             }
         }
-        glommio::yield_if_needed().await;
+        slice.share().await;
     }
 }
 

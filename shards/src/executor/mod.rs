@@ -1,6 +1,7 @@
 //! The only glommio code of the data path: sockets, tasks, timers. One executor per shard.
 
 mod accept;
+mod awake;
 mod connection;
 mod errands;
 mod feed;
@@ -9,6 +10,7 @@ mod outbox;
 mod report;
 mod ring;
 mod serve;
+mod slice;
 mod socket;
 mod sweep;
 mod transport;
@@ -43,7 +45,9 @@ use crate::tally::Tally;
 use connection::Connection;
 use judge::Judge;
 use ring::Ring;
+use slice::Slice;
 
+pub use self::awake::{PREEMPTION, keep_awake};
 pub use socket::{bind_shared, listen};
 
 /// Target of the events that are raw traffic: `direction` (`recv` or `send`) and `bytes`, a line.
@@ -123,6 +127,7 @@ pub fn spawn(
         .name(&format!("shard-{}", plan.id))
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPTION)
         .spawn(move || async move {
             // On the thread that will use it.
             let ring = prepare().and_then(|()| Ring::new());
@@ -139,12 +144,13 @@ pub fn spawn(
 
 /// Every task of a shard, with its queue. The feed ends the shard.
 async fn run(plan: ShardPlan, ring: Ring, down: DownlinkReceiver, up: Uplink) {
-    let queue = |name: &str, shares: usize, latency: Latency| {
+    let queue = |name: &str, shares: usize| {
+        let latency = Latency::NotImportant;
         glommio::executor().create_task_queue(Shares::Static(shares), latency, name)
     };
-    let miners = queue("miners", 1000, Latency::NotImportant);
-    let news = queue("news", 1000, Latency::Matters(Duration::from_millis(1)));
-    let chores = queue("chores", 50, Latency::NotImportant);
+    let miners = queue("miners", 1000);
+    let news = queue("news", 1000);
+    let chores = queue("chores", 50);
 
     let shard = Rc::new_cyclic(|own| Shard {
         own: own.clone(),
@@ -173,13 +179,14 @@ async fn run(plan: ShardPlan, ring: Ring, down: DownlinkReceiver, up: Uplink) {
     let sweeps = spawn(chores, boxed(sweep::run(Rc::clone(&shard))));
     let turns = spawn(miners, boxed(turn::run(Rc::clone(&shard))));
     let first_work = spawn(news, boxed(sweep::run_first_work(Rc::clone(&shard))));
+    let awake = spawn(news, boxed(keep_awake()));
     let DownlinkReceiver { state, errands } = down;
     let errands = spawn(chores, boxed(errands::run(Rc::clone(&shard), errands)));
     let feed = glommio::spawn_local_into(feed::run(Rc::clone(&shard), state, plan.ports), news)
         .expect("the queue has just been made");
     feed.await;
     report::run_last(&shard).await;
-    for task in [reports, sweeps, turns, first_work, errands] {
+    for task in [reports, sweeps, turns, first_work, awake, errands] {
         task.cancel();
     }
 }
@@ -244,13 +251,14 @@ impl Shard {
     async fn for_each(&self, mut act: impl FnMut(&Rc<Connection>)) {
         // By token: to look at all of them first would keep the first one waiting.
         let end = self.connections.borrow().capacity();
+        let mut slice = Slice::begin();
         for first in (0..end).step_by(CONNECTIONS_AT_ONCE) {
             self.at_once(|| {
                 let some = first..end.min(first + CONNECTIONS_AT_ONCE);
                 let some = some.filter_map(|token| self.connection(token as u32));
                 some.filter(|connection| !connection.is_ending()).for_each(|one| act(&one));
             });
-            glommio::yield_if_needed().await;
+            slice.share().await;
         }
     }
 

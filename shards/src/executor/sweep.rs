@@ -11,14 +11,16 @@ use crate::tally::CloseReason;
 
 use super::Shard;
 use super::connection::Connection;
+use super::slice::Slice;
 
 /// Looks at every connection once an interval: one timer for all instead of one for each.
 pub(super) async fn run(shard: Rc<Shard>) {
     loop {
         sleep(SWEEP_INTERVAL).await;
         shard.for_each(|connection| look_at(&shard, connection)).await;
+        let mut slice = Slice::begin();
         while shard.shared.directory.end_parking(shard.now().elapsed) {
-            glommio::yield_if_needed().await;
+            slice.share().await;
         }
     }
 }
@@ -68,6 +70,7 @@ fn tick(shard: &Shard, connection: &Connection) {
 /// Gives connections their first work when their pause is over. The pause is the same for all, so
 /// the oldest is always the next; an empty queue is looked at again after one pause.
 pub(super) async fn run_first_work(shard: Rc<Shard>) {
+    let mut slice = Slice::begin();
     loop {
         let now = shard.now().elapsed;
         let next = shard.first_work_due.borrow().front().copied();
@@ -78,10 +81,16 @@ pub(super) async fn run_first_work(shard: Rc<Shard>) {
                 if let Some(connection) = shard.connection(token) {
                     tick(&shard, &connection);
                 }
-                glommio::yield_if_needed().await;
+                slice.share().await;
             }
-            Some((due, _)) => sleep((due - now).max(Duration::from_millis(1))).await,
-            None => sleep(FIRST_WORK_DELAY).await,
+            Some((due, _)) => {
+                sleep((due - now).max(Duration::from_millis(1))).await;
+                slice = Slice::begin();
+            }
+            None => {
+                sleep(FIRST_WORK_DELAY).await;
+                slice = Slice::begin();
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use tracing::error;
 use crate::link::Sent;
 
 use super::ring::{Event, Taken};
+use super::slice::Slice;
 use super::{Shard, serve};
 
 /// How long a block waits before it tries control's queue again.
@@ -21,20 +22,27 @@ const TAKEN_AT_ONCE_MAX: usize = 256;
 
 /// Takes turns until the task is cancelled.
 pub(super) async fn run(shard: Rc<Shard>) {
+    let mut slice = Slice::begin();
     loop {
         let taken = shard.at_once(|| take(&shard));
         // Before it rests: nobody knows when it will be woken.
         hand_over(&shard).await;
         let rested = match taken {
-            Ok(More::MayBeThere) => Ok(()),
-            Ok(More::IsNot) => shard.ring.wait().await,
+            Ok(More::MayBeThere) => {
+                slice.share().await;
+                Ok(())
+            }
+            Ok(More::IsNot) => {
+                let rested = shard.ring.wait().await;
+                slice = Slice::begin();
+                rested
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = rested {
             error!(shard = shard.id, %error, "the ring of the miners' sockets failed");
             sleep(RING_RETRY).await;
         }
-        glommio::yield_if_needed().await;
     }
 }
 

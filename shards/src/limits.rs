@@ -16,7 +16,8 @@ pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 const _: () =
     assert!(OUTBOX_BYTES_MAX >= 2 * NOTIFY_BYTES_MAX, "an unsent notify leaves room for the next");
 
-/// How long bytes may wait in an outbox before the miner counts as gone (`stratum.md` §1.9).
+/// How long bytes may wait before the miner counts as gone, in its outbox or in the kernel's buffer
+/// (`stratum.md` §1.9).
 pub const OUTBOX_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a closing connection may take to accept the bytes it is still owed.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(2);

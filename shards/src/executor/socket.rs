@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use crate::limits::ACCEPT_BACKLOG;
+use crate::limits::{ACCEPT_BACKLOG, OUTBOX_WAIT_MAX};
 use crate::settings::TcpBuffers;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
@@ -80,6 +80,9 @@ pub(super) fn prepare(stream: &impl AsFd, buffers: &TcpBuffers) {
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket.set_tcp_keepalive(&keepalive);
+    // What its buffer has taken is not sent yet: megabytes of answers may wait there for somebody whose
+    // power is gone, and no write fails.
+    let _ = socket.set_tcp_user_timeout(Some(OUTBOX_WAIT_MAX));
     if buffers.read > 0 {
         let _ = socket.set_recv_buffer_size(buffers.read);
     }

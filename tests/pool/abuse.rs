@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::miner::Miner;
 use crate::node::{Chain, Node};
-use crate::poll::POLL_INTERVAL;
+use crate::poll::{POLL_INTERVAL, until_true};
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
 use crate::stratum::{Connection, Heard, connect};
@@ -159,6 +159,28 @@ fn a_client_that_never_reads_is_closed() {
     });
 }
 
+/// What nobody takes waits in the kernel's buffer as well: a client that has gone without a word is
+/// noticed although nothing is said to it that the buffer would not hold.
+#[test]
+fn a_client_that_has_fallen_silent_is_closed_after_a_minute() {
+    const LEAST: Duration = Duration::from_secs(45);
+    const LIMIT: Duration = Duration::from_secs(90);
+    /// Of 9 kB each: more than its own kernel takes, less than the pool's.
+    const TURNS: usize = 30;
+    let node = Node::new(Chain::Regtest);
+    let pool = Pool::for_node(&node);
+    let address = pool.stratum();
+    undisturbed(&node, &pool, || {
+        let mut silent = Deaf::open(address);
+        silent.say(TURNS);
+        let start = Instant::now();
+        pool.await_server("it is counted", |server| (open_count(server) == 2).then_some(()));
+        let is_closed = || open_count(&pool.api_server()) == 1;
+        until_true("it is closed", LIMIT, is_closed);
+        assert!(start.elapsed() > LEAST, "closed after {:?}", start.elapsed());
+    });
+}
+
 #[track_caller]
 pub fn open_count(server: &Value) -> u64 {
     server["connections"]["open"].as_u64().expect("connections.open")
@@ -178,6 +200,12 @@ impl Deaf {
         stream.set_nonblocking(true).expect("a socket option");
         let request = "{\"id\":1,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(200);
         Self { stream, request: request.into_bytes(), sent: 0 }
+    }
+
+    /// Says all it has to say so many times.
+    fn say(&mut self, count: usize) {
+        self.stream.set_nonblocking(false).expect("a socket option");
+        (0..count).for_each(|_| self.stream.write_all(&self.request).expect("say it"));
     }
 
     /// Says what the socket takes; false when the pool has closed it.
@@ -277,6 +305,9 @@ impl Drop for OnDrop<'_> {
 /// Connections that shout at once, from as many threads as a test may have.
 const SHOUTING_COUNT: usize = 400;
 const SHOUTING_THREADS: usize = 8;
+/// All there are, one after the other: what they have sent is there to be read when they have gone, and a
+/// fast machine would leave a slow build more than it can read in time.
+const SHOUTING_TOTAL: usize = 6000;
 const SHOUTING_TIME: Duration = Duration::from_secs(4);
 
 /// However much comes from however many, whoever comes after them is served.
@@ -295,12 +326,16 @@ fn many_who_shout_at_once_keep_nobody_out() {
                 let line = b"{\"id\":1,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(200);
                 let endless = vec![b'['; 100_000];
                 let mut connections: Vec<TcpStream> = Vec::new();
+                let mut left = SHOUTING_TOTAL / SHOUTING_THREADS;
                 while Instant::now() < until {
-                    connections.truncate(SHOUTING_COUNT / SHOUTING_THREADS / 2);
-                    while connections.len() < SHOUTING_COUNT / SHOUTING_THREADS {
+                    if left > 0 {
+                        connections.truncate(SHOUTING_COUNT / SHOUTING_THREADS / 2);
+                    }
+                    while left > 0 && connections.len() < SHOUTING_COUNT / SHOUTING_THREADS {
                         let Ok(stream) = connect(address) else { break };
                         let _ = stream.set_nonblocking(true);
                         connections.push(stream);
+                        left -= 1;
                     }
                     for (nth, stream) in connections.iter_mut().enumerate() {
                         let bytes: &[u8] = if nth % 3 == 0 { &endless } else { &line };

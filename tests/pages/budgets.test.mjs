@@ -23,7 +23,7 @@ const PHONE = { cpu: 4, latency: 150, downloadThroughput: 1_638_400 / 8, uploadT
 /** A task longer than this keeps a visitor waiting; the figure is that of the Long Tasks API. */
 const SETTLE_MS = 3000;
 
-const withPage = browserForFile();
+const withPage = browserForFile({ isWhole: true });
 const url = SCENES.busy;
 
 /** Answers nothing but what crosses the wire, head and body, for a client that takes brotli. */

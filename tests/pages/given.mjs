@@ -35,9 +35,9 @@ export function someone() {
 }
 
 /** Gives pages in a context of their own, and closes them after the file. */
-export function browserForFile() {
+export function browserForFile(kind) {
   let browser;
-  before(async () => { browser = await launch(); });
+  before(async () => { browser = await launch(kind); });
   after(async () => { await browser?.close(); });
   return async (options, use) => {
     const context = await browser.newContext({ extraHTTPHeaders: someone(), ...options });

@@ -9,7 +9,7 @@ const COOKIE = "__session";
 /** Pages of visitors who come from an address of their own where that is counted. Clerk is sent no field of the tests'
  *  own: a browser would ask first whether it may. */
 export function personForFile() {
-  const withPage = browserForFile();
+  const withPage = browserForFile({ isWhole: true });
   return (options, use) => withPage({ ...options, extraHTTPHeaders: {} }, async (page, context) => {
     const from = someone();
     await context.route(({ pathname }) => ["/sign-in", "/login"].includes(pathname), (route) => {

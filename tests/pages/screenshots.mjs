@@ -61,7 +61,7 @@ try {
   await someWorkers(scenes.at(-1));
   console.log("pools are up; waiting until hashrates have settled");
   await sleep(WARM_UP_MS);
-  browser = await launch();
+  browser = await launch({ isWhole: true });
   for (const scene of scenes) {
     for (const width of WIDTHS) for (const colorScheme of SCHEMES) await takeAll(scene, width, colorScheme);
     console.log(`${scene.name}: ${PLACES[scene.name].length * WIDTHS.length * SCHEMES.length} pictures in ${folder}`);

@@ -59,6 +59,8 @@ fn a_cookie_is_found_once_the_node_has_written_it_and_followed_when_it_changes()
     node.mine_to(MINER_ADDRESS, 1);
     until_true("the Stratum port opens", START_LIMIT, || TcpStream::connect(stratum).is_ok());
     let mut miner = Miner::join(stratum, MINER_ADDRESS);
+    // The pool may have asked between the two.
+    miner.job_on_within(&node.best_block_hash(), DELIVERY_LIMIT);
     let hash = miner.mine_block();
     node.await_tip(&hash, DELIVERY_LIMIT);
 

@@ -15,14 +15,14 @@ use glommio::timer::{Timer, sleep};
 
 /// What an executor must be built with (`LocalExecutorBuilder::preempt_timer`), and no queue of it may
 /// have a shorter `Latency::Matters`.
-pub const PREEMPTION: Duration = Duration::from_millis(20);
+pub const PREEMPTION: Duration = Duration::from_millis(100);
 
-/// Between two timers: often enough, and no more often than an idle core can bear.
-const PERIOD: Duration = Duration::from_millis(10);
+/// Between two timers: no more often than need be, for each wakes an idle core.
+const PERIOD: Duration = Duration::from_millis(50);
 /// Timers armed ahead: this task may wait for its turn, too.
-const AHEAD: u32 = 200;
+const AHEAD: u32 = 100;
 
-/// To be spawned on each executor, in a queue that is not kept waiting for a second; never ends.
+/// To be spawned on each executor, in a queue that is not kept waiting for seconds; never ends.
 pub async fn keep_awake() {
     arm_again_and_again(PERIOD, AHEAD).await;
 }

@@ -78,7 +78,7 @@ phase format cargo fmt --all --check
 phase lint cargo clippy --workspace --all-targets -- -D warnings
 phase deploy scripts/deploy-check.sh
 # Tests of the whole program mostly wait: for the node, for time to pass, for each other.
-phase test cargo test --workspace -- --test-threads=4
+phase test cargo test --workspace -- --test-threads=5
 phase web scripts/web-check.sh "${CARGO_TARGET_DIR:-target}/debug/gopool"
 phase services scripts/services-check.sh
 phase pages pages

@@ -25,8 +25,6 @@ use crate::privacy::without_credentials;
 pub use tunnel::Tunnel;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Services close idle connections after about a minute; ours are given up before.
-const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(15);
 /// How long anybody may ask us to wait: who asks for longer is asked again after this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -80,7 +78,9 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Shared by all services; connections are kept for a while.
+/// Shared by all services. Each request has a connection of its own: one that is kept may be closed
+/// by the other end just as the next request leaves on it, and then nobody knows whether that was
+/// done.
 #[derive(Clone)]
 pub struct Outgoing {
     agent: Agent,
@@ -164,7 +164,6 @@ impl Outgoing {
             .proxy(proxy.clone())
             .user_agent(user_agent())
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .max_idle_age(IDLE_CONNECTION_MAX)
             .tls_config(TlsConfig::builder().root_certs(certificates).build())
             .build();
         Self { agent: agent.into(), tls: roots.client_config(), proxy }
@@ -173,7 +172,8 @@ impl Outgoing {
     /// Asks once.
     pub fn call(&self, call: Call<'_>) -> Result<Answer, OutgoingError> {
         let Call { method, url, headers, body, timeout, answer_bytes_max } = call;
-        let mut request = http::Request::builder().method(method).uri(url);
+        let request = http::Request::builder().method(method).uri(url);
+        let mut request = request.header("connection", "close");
         for (name, value) in headers {
             request = request.header(name, value);
         }

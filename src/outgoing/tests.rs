@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
@@ -157,6 +158,23 @@ fn an_answer_that_is_late_long_or_torn_is_none() {
     let served = Served::text(&json(200, "{\"secret\":"));
     let error = get(&served.url("/")).unwrap().json::<serde_json::Value>().unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn no_connection_is_used_twice() {
+    let kept = Mutex::new(Vec::new());
+    let served = Served::with(move |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        kept.lock().unwrap().push(stream.try_clone().unwrap());
+    });
+    let outgoing = outgoing();
+    for _ in 0..2 {
+        let url = served.url("/");
+        let call = Call::get(&url, Duration::from_secs(2), 100);
+        assert_eq!(outgoing.call(call).unwrap().body, b"{}");
+        let asked = served.asked();
+        assert!(asked.contains("connection: close\r\n"), "{asked}");
+    }
 }
 
 #[test]

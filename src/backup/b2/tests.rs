@@ -242,7 +242,8 @@ fn an_upload_is_tried_at_five_places() {
             }
         }
         let mut talk = Talk::connected(script);
-        assert!(refused(talk.upload()).starts_with("b2_upload_file"));
+        let error = refused(talk.upload());
+        assert!(error.starts_with("b2_upload_file"), "{error}");
         let asked = talk.asked(&calls);
         let tokens = asked.iter().filter(|request| request.starts_with("POST /up "));
         for (number, request) in tokens.enumerate() {

@@ -20,12 +20,13 @@ pub(super) fn look(worker: &str, client: &str, remote: &str) -> Look {
     Look {
         client_id: client.into(),
         remote: remote.parse().unwrap(),
-        connected_at: now - 1000,
+        connected_at: now - 600_000,
         // It does not fade before the page is made.
         at: now + 60,
-        window_started_at: now - 600,
-        window_accepted: 90,
-        window_submissions: 100,
+        // So long that seconds until the page is made are not seen in what it has for a minute.
+        window_started_at: now - 600_000,
+        window_accepted: 90_000,
+        window_submissions: 100_000,
         ..roster::tests::look(worker, 1e12, now)
     }
 }

@@ -216,10 +216,25 @@ async function copy(button) {
     area.remove();
     button.focus();
   }
+  showCopied(button);
+}
+
+let copied;
+
+/** Said of the last press alone, which is what the clipboard has. */
+function showCopied(button) {
+  copied?.end();
   button.classList.add("done");
   button.textContent = "Copied";
   say("Copied to the clipboard.");
-  setTimeout(() => { button.classList.remove("done"); button.textContent = "Copy"; say(""); }, COPIED_MS);
+  const end = () => {
+    clearTimeout(copied.timer);
+    copied = undefined;
+    button.classList.remove("done");
+    button.textContent = "Copy";
+    say("");
+  };
+  copied = { end, timer: setTimeout(end, COPIED_MS) };
 }
 
 /** For those who listen. */

@@ -10,6 +10,8 @@ import { until } from "./scene.mjs";
 
 /** Scripts that come late would show a page in the wrong colours meanwhile, if any did. */
 const LATE_MS = 700;
+/** A button says "Copied" for as long. */
+const COPIED_MS = 3400;
 
 const withPage = browserForFile();
 const url = SCENES.busy;
@@ -70,31 +72,43 @@ describe("controls", { concurrency: 2 }, () => {
     }));
   }
 
-  for (const hasClipboard of [true, false]) {
-    test(`copy buttons, ${hasClipboard ? "with" : "without"} the clipboard of secure pages`, LIMIT, () => withPage({ permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
-      const complaints = watch(page, url);
-      if (!hasClipboard) await page.addInitScript(() => { navigator.clipboard.writeText = () => Promise.reject(new Error("not here")); });
-      await open(page, url);
-      await page.locator("details.connect > summary").click();
-      const buttons = page.locator("details.connect button[data-copy]:visible");
-      const count = await buttons.count();
-      assert.ok(count >= 2, "URL and password");
-      for (let index = 0; index < count; index += 1) {
-        const button = buttons.nth(index);
-        const text = await button.getAttribute("data-copy");
-        assert.equal(text, await button.locator("xpath=preceding-sibling::code").textContent(), "it is what stands beside it");
-        await button.click();
-        // The old way to copy says nothing of when it is done.
-        await until(`${text} on the clipboard`, async () => await page.evaluate(() => navigator.clipboard.readText()) === text, 10_000);
-        assert.match(await page.locator("[data-spoken][role='status']").textContent(), /Copied/);
-        assert.equal(await button.textContent(), "Copied");
-      }
-      const [address] = await page.locator("details.connect code.address").allTextContents();
-      assert.match(address, /^stratum\+tcp:\/\/127\.0\.0\.1:\d+$/);
-      await page.waitForFunction(() => !document.querySelector("button.done"));
-      nothing(complaints);
-    }));
-  }
+  // One after the other: a browser has one clipboard for all its pages.
+  describe("copy buttons", { concurrency: 1 }, () => {
+    for (const hasClipboard of [true, false]) {
+      test(`${hasClipboard ? "with" : "without"} the clipboard of secure pages`, LIMIT, () => withPage({ permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
+        const complaints = watch(page, url);
+        if (!hasClipboard) await page.addInitScript(() => { navigator.clipboard.writeText = () => Promise.reject(new Error("not here")); });
+        await page.clock.install();
+        await open(page, url);
+        await page.locator("details.connect > summary").click();
+        const buttons = page.locator("details.connect button[data-copy]:visible");
+        const count = await buttons.count();
+        assert.ok(count >= 2, "URL and password");
+        const labels = () => buttons.allTextContents();
+        const expected = (copied) => Array.from({ length: count }, (_, index) => (index === copied ? "Copied" : "Copy"));
+        const spoken = () => page.locator("[data-spoken][role='status']").textContent();
+        // What is said goes by itself, and how long a look takes is not to matter.
+        await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
+        for (let index = 0; index < count; index += 1) {
+          const button = buttons.nth(index);
+          const text = await button.getAttribute("data-copy");
+          assert.equal(text, await button.locator("xpath=preceding-sibling::code").textContent(), "it is what stands beside it");
+          await button.click();
+          // The old way to copy says nothing of when it is done.
+          await until(`${text} on the clipboard`, async () => await page.evaluate(() => navigator.clipboard.readText()) === text, 10_000);
+          await until(`"Copied" on button ${index}`, async () => (await labels())[index] === "Copied", 10_000);
+          await page.clock.runFor(COPIED_MS - 400);
+          assert.deepEqual(await labels(), expected(index), "of the last press alone, and as long as after the first");
+          assert.match(await spoken(), /Copied/);
+        }
+        await page.clock.runFor(400);
+        assert.deepEqual([await labels(), await spoken()], [expected(), ""]);
+        const [address] = await page.locator("details.connect code.address").allTextContents();
+        assert.match(address, /^stratum\+tcp:\/\/127\.0\.0\.1:\d+$/);
+        nothing(complaints);
+      }));
+    }
+  });
 
   test("the connect panel folds, and is open while nobody mines", LIMIT, () => withPage({}, async (page) => {
     const panel = page.locator("details.connect");

@@ -58,7 +58,7 @@ export async function open(page, url) {
   const hasScripts = await page.locator("html.js").count() > 0;
   // Without a pointer charts are drawn when they are touched.
   const hasPointer = hasScripts && await page.evaluate(() => matchMedia("(hover: hover)").matches);
-  if (hasDrawing && hasPointer) await page.locator(".uplot canvas").first().waitFor({ timeout: 15_000 });
+  if (hasDrawing && hasPointer) await page.locator(".uplot canvas").first().waitFor();
   return response;
 }
 

@@ -67,9 +67,10 @@ for (const javaScriptEnabled of [true, false]) {
       await page.getByLabel("Worker name").fill(mine);
       await page.getByRole("button", { name: "Save", exact: true }).click();
       await page.locator("main .notice.good").waitFor();
-      assert.equal(await row.count(), 1);
+      await row.waitFor();
       await confirm(row, "Remove");
       await page.locator("main .notice.good").waitFor();
+      await page.waitForLoadState();
       assert.equal(await row.count(), 0);
       // Sorted as wished.
       await page.getByLabel("Sort by").selectOption({ index: 1 });

@@ -6,8 +6,8 @@ import { launch } from "./browser.mjs";
 
 /** Addresses of the scenes by name. */
 export const SCENES = JSON.parse(process.env.PAGES_SCENES ?? "{}");
-/** A debug build and a browser on a machine that does other things too. */
-export const LIMIT = { timeout: 120_000 };
+/** Against what hangs: a debug build and a browser are on a machine that does other things too. */
+export const LIMIT = { timeout: 300_000 };
 
 /** Fails with a line for each of what was found. */
 export function nothing(found) {
@@ -41,6 +41,7 @@ export function browserForFile(kind) {
   after(async () => { await browser?.close(); });
   return async (options, use) => {
     const context = await browser.newContext({ extraHTTPHeaders: someone(), ...options });
+    context.setDefaultTimeout(LIMIT.timeout / 2);
     try {
       return await use(await context.newPage(), context);
     } catch (error) {

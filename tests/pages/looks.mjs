@@ -31,7 +31,10 @@ export async function checkLooks(page, url, place, colorScheme) {
     await resize(page, width, HEIGHT);
     found.push(...[await overflow(page)].filter(Boolean).map((text) => `${width}: too wide by ${text}`));
     // What axe sees of 320 px it sees at 390 px too.
-    if (width !== NARROWEST) found.push(...(await violations(page, { onlyColours: colorScheme === "dark" })).map((text) => `${width}: ${text}`));
+    if (width === NARROWEST) continue;
+    // A machine that is late makes a page old, which is shown: live.test.mjs looks at that.
+    await page.locator("html:not(.is-stale)").waitFor({ state: "attached" });
+    found.push(...(await violations(page, { onlyColours: colorScheme === "dark" })).map((text) => `${width}: ${text}`));
   }
   nothing([...found, ...complaints]);
 }

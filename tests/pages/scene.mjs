@@ -2,6 +2,7 @@
 // What they keep is in a folder that goes at the end.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -42,14 +43,23 @@ export async function until(what, probe, limitMs = START_MS_MAX) {
   }
 }
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
+/** Below those that the kernel gives to whoever asks for any. */
+const PORTS = { first: 20_000, count: 12_000 };
+const givenPorts = new Set();
+
+/** One that nobody listens on, and that is given once: it is a while until somebody does. */
+async function freePort() {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(() => true, () => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 class Program {
@@ -245,6 +255,7 @@ target_shares_per_min = 40.0
     writeFileSync(join(folder, "config/policy.toml"), `
 [bans]
 ban_invalid_submissions_after = ${BAN_AFTER}
+ban_invalid_submissions_duration_seconds = 86400
 `);
     if (isShared) {
       const text = `enabled = true\nusername = "${ADMIN.username}"\npassword = "${ADMIN.password}"\n`;

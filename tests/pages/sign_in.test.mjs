@@ -206,7 +206,7 @@ describe("people who sign in", { concurrency: 3 }, () => {
     await buttonOf(page, user).click();
     await page.waitForURL(scene.url + DASHBOARD);
     await save(page, `${OTHER_ADDRESS}.porch`);
-    assert.equal(await row(page, "porch").count(), 1);
+    await row(page, "porch").waitFor();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.waitForURL(`${scene.url}/worker`);
     assert.equal(await cookieOf(context, scene), undefined);
@@ -247,14 +247,17 @@ describe("people who sign in", { concurrency: 3 }, () => {
     await scene.clerk.ask("POST", "settings", { sets_cookies: true });
     // The cookie is over, and the next is on its way when they press the button.
     await context.clearCookies({ name: "__session" });
+    let go;
+    const pressed = new Promise((resolve) => { go = resolve; });
     await page.route("**/api/auth/session-refresh", async (route) => {
-      await new Promise((resolve) => setTimeout(resolve, 700));
+      await pressed;
       await route.continue();
     });
     const fresh = page.waitForRequest(/session-refresh/);
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await fresh;
     await page.getByRole("button", { name: "Sign out" }).click();
+    go();
     await page.waitForURL(`${scene.url}/worker`);
     assert.equal(await cookieOf(context, scene), undefined);
     const sessions = (await scene.clerk.ask("GET", "sessions")).filter((one) => one.user_id === user);
@@ -283,7 +286,11 @@ describe("people who sign in", { concurrency: 3 }, () => {
   }));
 
   test("pages of others sign nobody out and save nothing", LIMIT, () => withPage({}, async (page, context) => {
-    await signIn(page, scene, await somebody(scene, "target"));
+    const user = await somebody(scene, "target");
+    await signIn(page, scene, user);
+    // No page here takes the next token when this one ends.
+    const { token } = await tokenOf(scene, { user, seconds: 600 });
+    await context.addCookies([{ ...await cookieOf(context, scene), value: token, expires: Date.now() / 1000 + 600 }]);
     const { port } = stranger.address();
     // The same site by its name, whose pages bring the cookie, and another, whose pages do not.
     for (const host of ["127.0.0.1", "localhost"]) {

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gopool_shards::admission::ban::Ban;
@@ -280,14 +281,40 @@ fn a_copy_of_an_earlier_process_is_uploaded_only_if_it_is_what_the_marks_say() {
 
 #[test]
 fn a_copy_taken_under_load_is_the_database_of_one_moment() {
+    /// As many bans as the writer has before it all the time.
+    const WAITING: i64 = 3000;
     let pool = Pool::start();
     let service = pool.service(false, false);
     wait_for(&service, "the first copy", |figures| figures.outcome.is_some());
-    for number in 0..3000 {
-        pool.store.save_ban(&Ban::new(&format!("w{number:04}"), 0, "", None));
-    }
+    let store = &pool.store;
+    let save = |number: i64| store.save_ban(&Ban::new(&format!("w{number:06}"), 0, "", None));
+    (0..WAITING).for_each(save);
     let copy = pool.folder.path().join("copy.db");
-    let version = pool.reader.copy_to(&copy).unwrap();
+    let is_copied = AtomicBool::new(false);
+    let (version, saved) = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut saved = WAITING;
+            loop {
+                // The last one is saved when the copy is there, so that it is surely not in it.
+                let is_last = is_copied.load(Ordering::Acquire);
+                save(saved);
+                saved += 1;
+                if is_last {
+                    return saved;
+                }
+                // A full queue would drop what it is given.
+                while store.figures().waiting > WAITING.cast_unsigned()
+                    && !is_copied.load(Ordering::Acquire)
+                {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        let version = pool.reader.copy_to(&copy);
+        // Also when there is none: the other thread is waited for.
+        is_copied.store(true, Ordering::Release);
+        (version.unwrap(), load.join().unwrap())
+    });
     pool.written();
     let connection = rusqlite::Connection::open(&copy).unwrap();
     let counter: i64 =
@@ -296,10 +323,10 @@ fn a_copy_taken_under_load_is_the_database_of_one_moment() {
     // Every counted change is a ban here, but for the row that the counter begins with; and bans are
     // written in the order of their names. So the counter says what the database was then.
     let moment = counter - 1;
-    assert!(moment < 3000, "the writer was done before the copy");
+    assert!(moment < saved, "it knows of what was saved after it");
     assert_eq!(bans_of(&copy), moment);
     let database = database_path(pool.folder.path());
-    assert_eq!(bans_of(&database), 3000);
+    assert_eq!(bans_of(&database), saved);
     assert_eq!(content(&copy, moment), content(&database, moment));
     assert_ne!(content(&copy, moment), content(&database, moment + 1));
     service.stop(Duration::from_secs(5));

@@ -75,11 +75,11 @@ pub(super) fn run(
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
     use std::thread;
 
     use crossbeam_channel::{bounded, unbounded};
 
+    use super::super::tests::bind;
     use super::*;
     use crate::outgoing::tests::outgoing;
 
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn one_target_that_takes_connections_is_enough() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = bind();
         let port = listener.local_addr().unwrap().port();
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let target = |port| ProbeTarget { host: "127.0.0.1".to_owned(), port };
         let ((stop, stopped), (finder, found)) = (bounded(0), unbounded());
         let short = Duration::from_millis(10);
         let thread = thread::spawn(move || {
-            run(&[target(gone), target(port)], &outgoing(), (short, short), &finder, &stopped);
+            // Nobody listens on the first one.
+            run(&[target(1), target(port)], &outgoing(), (short, short), &finder, &stopped);
         });
         let next = || found.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(next(), Found { is_up: true, is_first: true });

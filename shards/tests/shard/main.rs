@@ -24,6 +24,10 @@ use transcript::{WALLET, defaults, job_inputs, template};
 
 /// Less than a second, after which the shard would look at its miners anyway.
 const HAND_OVER_LIMIT: Duration = Duration::from_millis(300);
+const HAND_OVERS: u32 = 20;
+/// Of them, on a machine that has other things to do. A shard that rests before it hands over is late
+/// with nearly every one.
+const LATE_MAX: usize = 2;
 const PAUSED: &str = r#"{"id":null,"method":"client.show_message","params":["Pool paused: node updates degraded. Reconnecting when ready."]}"#;
 
 fn is_closed_without_a_word(mut miner: BufReader<TcpStream>) -> bool {
@@ -123,7 +127,8 @@ fn a_block_reaches_control_although_nothing_else_happens() {
     let mut template = template();
     template.bits = 0x207f_ffff;
     template.target = Target::from_bits(template.bits).expect("regtest's own");
-    for number in 0..20u32 {
+    let mut late = Vec::new();
+    for number in 0..HAND_OVERS {
         let id = u64::from(number) + 2;
         template.height += 1;
         let stamp = JobStamp { id, built_at: 1_713_571_770, entropy: "Ef12".into() };
@@ -141,32 +146,38 @@ fn a_block_reaches_control_although_nothing_else_happens() {
                 break;
             }
         }
-        let found = shard.uplink.solved.recv_timeout(HAND_OVER_LIMIT).expect("a block");
+        let answered_at = Instant::now();
+        let found = shard.uplink.solved.recv_timeout(ANSWER_LIMIT).expect("a block");
         assert_eq!(found.solved.job.id, id);
+        let took = found.at.saturating_duration_since(answered_at);
+        late.extend((took > HAND_OVER_LIMIT).then_some(took));
     }
+    assert!(late.len() <= LATE_MAX, "{late:?}");
     shard.stop();
 }
 
 #[test]
 fn how_long_answers_and_new_work_take_is_reported() {
+    /// Longer than the miner and its reports are waited for here.
+    const KNOWN_BEFORE: Duration = Duration::from_secs(3600);
     let shard = Running::start(defaults());
+    let came_at = Instant::now();
     let mut miner = mine(&shard);
     let submit = format!(
         "{{\"id\":5,\"method\":\"mining.submit\",\"params\":[\"{WALLET}.rig1\",\"2-1\",\
          \"00000000\",\"662307b7\",\"00000001\"]}}\n"
     );
-    let asked_at = Instant::now();
     miner.get_ref().write_all(submit.as_bytes()).expect("sent");
     assert!(line(&mut miner).contains("\"id\":5"));
-    let round_trip = asked_at.elapsed();
 
     let mut template = template();
     template.height += 1;
     let stamp = JobStamp { id: 2, built_at: 1_713_571_770, entropy: "Ef12".into() };
     let job = Arc::new(Job::compile(&template, &job_inputs(), &stamp).expect("a job"));
-    let known_since = Instant::now() - Duration::from_secs(2);
-    shard.downlink.send_job_on_new_tip(job, NewTip::new(known_since));
+    let sent_at = Instant::now();
+    shard.downlink.send_job_on_new_tip(job, NewTip::new(sent_at - KNOWN_BEFORE));
     assert!(line(&mut miner).contains("mining.notify"));
+    let told_after = came_at.elapsed();
 
     let mut pace = Pace::default();
     while pace.answers.count() == 0 || pace.last_told.count() == 0 {
@@ -175,13 +186,15 @@ fn how_long_answers_and_new_work_take_is_reported() {
         let Gauges { tcp, tls, outbox_bytes, .. } = report.gauges;
         assert_eq!((tcp.authorized, tls.open(), outbox_bytes), (1, 0, 0));
     }
+    let reported_after = sent_at.elapsed();
     assert_eq!((pace.answers.count(), pace.batches, pace.starved), (1, 1, 0));
-    // The turn may have begun just before.
-    assert!(pace.turns >= 2 && pace.answers.sum() <= round_trip + Duration::from_millis(100));
+    // The turn may have begun before the submission, but not before its miner came, and it was over
+    // when there was new work to tell of.
+    assert!(pace.turns >= 2 && pace.answers.sum() <= told_after, "{pace:?} {told_after:?}");
     assert_eq!((pace.first_told.count(), pace.last_told.count()), (1, 1));
-    assert!(pace.first_told.sum() >= Duration::from_secs(2));
+    assert!(pace.first_told.sum() >= KNOWN_BEFORE);
     // From the link on, not from the node on.
-    assert!(pace.last_told.sum() < Duration::from_secs(1));
+    assert!(pace.last_told.sum() <= reported_after, "{pace:?} {reported_after:?}");
     drop(miner);
     shard.stop();
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::cores::Watch;
 use crate::miner::Miner;
 use crate::node::{Chain, Node};
 use crate::poll::{POLL_INTERVAL, until_true};
@@ -16,8 +17,10 @@ use crate::settings::{MINER_ADDRESS, Settings};
 use crate::stratum::{Connection, Heard, connect};
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-/// The slowest answer a good miner may get meanwhile: debug build, busy machine.
+/// The slowest answer a good miner may get meanwhile, from a debug build that has a core.
 const ANSWER_LATENCY_MAX: Duration = Duration::from_secs(1);
+/// The threads that answer miners.
+pub const SHARDS: &[&str] = &["shard-"];
 /// How often each offence is committed: what leaked each time would add up.
 const ROUND_COUNT: usize = 20;
 /// Twenty rounds of lines of a megabyte, were they kept, would be twenty megabytes and more.
@@ -267,8 +270,9 @@ pub fn undisturbed(node: &Node, pool: &Pool, offence: impl FnOnce()) {
     miner.job();
     let before = pool.resident_bytes();
     let over = AtomicBool::new(false);
+    let watch = Watch::new(pool.process_id(), SHARDS);
     let slowest = scope(|threads| {
-        let witness = threads.spawn(|| slowest_answer(&mut miner, &over));
+        let witness = threads.spawn(|| slowest_answer(&mut miner, &watch, &over));
         // The witness is told even when the offence fails its test.
         let told = OnDrop(&over);
         offence();
@@ -282,13 +286,13 @@ pub fn undisturbed(node: &Node, pool: &Pool, offence: impl FnOnce()) {
     node.await_tip(&hash, Duration::from_secs(10));
 }
 
-fn slowest_answer(miner: &mut Miner, over: &AtomicBool) -> Duration {
+fn slowest_answer(miner: &mut Miner, watch: &Watch, over: &AtomicBool) -> Duration {
     let start = Instant::now();
     let mut slowest = Duration::ZERO;
     while !over.load(Ordering::Relaxed) && start.elapsed() < TEST_LIMIT {
-        let asked = Instant::now();
+        let asked = watch.now();
         assert_eq!(miner.request("mining.ping", &json!([])).result, "pong");
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(watch.now().since(asked));
         sleep(POLL_INTERVAL);
     }
     slowest

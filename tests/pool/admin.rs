@@ -138,8 +138,10 @@ fn an_operator_bans_a_miner_lets_it_back_and_stops_the_pool() {
     let socket = connect(pool.stratum()).expect("a connection");
     let remote = socket.local_addr().expect("its address");
     let mut gone = Connection::over(socket);
-    let page = operator.get("/admin/strangers").body;
-    assert!(page.contains(&format!("value=\"{remote}\"")), "{page}");
+    let page = until("the stranger is listed", SNAPSHOT_LIMIT, || {
+        let page = operator.get("/admin/strangers").body;
+        page.contains(&format!("value=\"{remote}\"")).then_some(page)
+    });
     assert!(!page.contains(MINER_ADDRESS), "{page}");
     operator.act(
         "/admin/strangers/disconnect",

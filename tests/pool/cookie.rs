@@ -64,6 +64,7 @@ fn a_cookie_is_found_once_the_node_has_written_it_and_followed_when_it_changes()
     let hash = miner.mine_block();
     node.await_tip(&hash, DELIVERY_LIMIT);
 
+    miner.job_on_within(&hash, DELIVERY_LIMIT);
     // Its operator restarts the node: there is no cookie for a while, and then another one.
     let cookie = fs::read(node.cookie_path()).expect("a cookie");
     node.stop();

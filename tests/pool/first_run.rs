@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::node::{Chain, Node};
 use crate::pool::{self, Pool, command};
+use crate::ports;
 use crate::settings::{MINER_ADDRESS, Settings, pool_address};
 
 /// Runs the program to its end, with these flags besides.
@@ -100,7 +101,8 @@ fn a_check_names_every_port_that_cannot_be_had() {
     let mut flags = vec!["-check".to_owned()];
     let mut holders = Vec::new();
     for (flag, _) in places {
-        let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+        // Of those that nobody is given by chance: they are to be free again afterwards.
+        let holder = TcpListener::bind(ports::loopback(ports::free())).expect("a port");
         flags.extend([flag.to_owned(), holder.local_addr().expect("its address").to_string()]);
         holders.push(holder);
     }

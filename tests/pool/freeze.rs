@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::abuse::{open_count, undisturbed};
+use crate::abuse::{SHARDS, open_count, undisturbed};
+use crate::cores::Watch;
 use crate::node::{Chain, Node};
 use crate::poll::POLL_INTERVAL;
 use crate::pool::Pool;
 use crate::settings::Settings;
+use crate::shutdown::{LEFT_BEHIND, STOP_LIMIT};
 use crate::stratum::{Connection, Heard};
 
 /// What a good miner waits for an answer at most.
 const ANSWER_LATENCY_MAX: Duration = Duration::from_secs(1);
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// A full outbox is cut off; what is less has a few seconds to be taken once the connection ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 const PING: &str = "{\"id\":1,\"method\":\"mining.ping\",\"params\":[]}\n";
@@ -84,12 +85,14 @@ fn a_deaf_client_does_not_keep_the_pool_from_stopping() {
     let node = Node::new(Chain::Regtest);
     let mut pool = one_shard(&node);
     let address = pool.stratum();
+    let process_id = pool.process_id();
     let stopping = AtomicBool::new(false);
     let slowest = scope(|threads| {
         let witnesses: Vec<_> = (0..2)
             .map(|_| {
                 let connection = Connection::open(address).expect("connect");
-                threads.spawn(|| slowest_until_closed(connection, &stopping))
+                let watch = Watch::new(process_id, SHARDS);
+                threads.spawn(|| slowest_until_closed(connection, watch, &stopping))
             })
             .collect();
         let mut deaf = Vec::new();
@@ -109,6 +112,8 @@ fn a_deaf_client_does_not_keep_the_pool_from_stopping() {
         drop(deaf);
         let status = status.unwrap_or_else(|| panic!("running {took:?} after SIGTERM"));
         assert!(status.success(), "{status}, {connections}");
+        let lines = pool.lines_after(0);
+        assert!(!lines.iter().any(|line| line.contains(LEFT_BEHIND)), "{lines:#?}");
         witnesses.into_iter().map(|witness| witness.join().expect("it was served")).max()
     });
     let slowest = slowest.expect("there are witnesses");
@@ -116,12 +121,16 @@ fn a_deaf_client_does_not_keep_the_pool_from_stopping() {
 }
 
 /// Asks until the pool closes the connection, which it may do once it is `stopping`.
-fn slowest_until_closed(mut connection: Connection, stopping: &AtomicBool) -> Duration {
+fn slowest_until_closed(
+    mut connection: Connection,
+    watch: Watch,
+    stopping: &AtomicBool,
+) -> Duration {
     const LIMIT: Duration = Duration::from_secs(60);
     let start = Instant::now();
     let mut slowest = Duration::ZERO;
     while start.elapsed() < LIMIT {
-        let asked = Instant::now();
+        let asked = watch.now();
         if connection.send(PING.as_bytes()).is_err() {
             assert!(stopping.load(Ordering::Relaxed), "closed while the pool was running");
             return slowest;
@@ -141,7 +150,7 @@ fn slowest_until_closed(mut connection: Connection, stopping: &AtomicBool) -> Du
                 Heard::Silence => panic!("a ping was not answered"),
             }
         }
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(watch.now().since(asked));
         sleep(POLL_INTERVAL);
     }
     panic!("the pool did not close in {LIMIT:?}");

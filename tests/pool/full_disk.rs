@@ -31,7 +31,8 @@ fn a_database_without_room_is_waited_for_and_mining_is_not() {
     node.await_tip(&hash, DELIVERY_LIMIT);
     until_true("the log says that the database takes nothing", RECOVERY_LIMIT, || said(&pool) > 0);
     // Miners go on, and blocks with them.
-    let next = miner.mine_block();
+    let job = miner.job_on_within(&hash, DELIVERY_LIMIT);
+    let next = miner.mine_block_of(&job);
     node.await_tip(&next, DELIVERY_LIMIT);
     let is_on_disk = |hash: &str| {
         let files = fs::read_dir(&disk).expect("the folder of the database");

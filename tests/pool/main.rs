@@ -51,6 +51,7 @@ mod blocks;
 mod churn;
 mod clients;
 mod cookie;
+mod cores;
 mod discord;
 mod first_run;
 mod foreign;

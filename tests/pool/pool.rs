@@ -224,20 +224,6 @@ impl Pool {
         self.process.resident_bytes()
     }
 
-    /// How long the threads on a block's way to the disk have been ready and had no core, since the
-    /// start: what other programs of this machine have taken. Source: `proc_pid_schedstat(5)`.
-    pub fn wait_for_cores(&self) -> Duration {
-        let folder = format!("/proc/{}/task", self.process_id());
-        let tasks = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let waits = tasks.filter_map(|task| {
-            let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-            let is_on_the_way = ["shard-0", "blocks", "store"].contains(&name.trim());
-            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').nth(1)?.parse::<u64>().ok().filter(|_| is_on_the_way)
-        });
-        Duration::from_nanos(waits.sum())
-    }
-
     /// How many files and sockets the pool has open.
     pub fn descriptor_count(&self) -> usize {
         let path = format!("/proc/{}/fd", self.process.id());

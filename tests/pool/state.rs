@@ -99,7 +99,8 @@ fn a_database_that_is_locked_deleted_or_damaged_stops_nothing_and_is_mended() {
     let mut miner = Miner::join(pool.stratum(), MINER_ADDRESS);
     let mut mined = Vec::new();
     let mut mine = || {
-        let hash = miner.mine_block();
+        let job = miner.job_on_within(&node.best_block_hash(), DELIVERY_LIMIT);
+        let hash = miner.mine_block_of(&job);
         node.await_tip(&hash, DELIVERY_LIMIT);
         mined.push(hash);
         mined.clone()

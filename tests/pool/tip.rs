@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::miner::{Miner, Solution};
 use crate::node::{Chain, Node, text};
+use crate::poll::until;
 use crate::pool::Pool;
 use crate::settings::{MINER_ADDRESS, Settings};
 
@@ -77,10 +78,11 @@ fn check_old_block_reaches_the_node(moved: &mut Moved) {
     assert!(answer.is_true(), "a block is a block whatever the tip: {answer:?}");
     let hash = &moved.old_block.hash_hex;
     moved.pool.await_found(hash);
-    let tips = moved.node.rpc("getchaintips", &json!([]));
-    let tips = tips.as_array().expect("chain tips");
-    let branch = tips.iter().find(|tip| tip["hash"] == hash.as_str());
-    let branch = branch.unwrap_or_else(|| panic!("{hash} is not among {tips:?}"));
+    let branch = until("the node has it", ACCEPT_LIMIT, || {
+        let tips = moved.node.rpc("getchaintips", &json!([]));
+        let tips = tips.as_array().expect("chain tips");
+        tips.iter().find(|tip| tip["hash"] == hash.as_str()).cloned()
+    });
     let status = text(&branch["status"]);
     assert!(["valid-fork", "valid-headers"].contains(&status.as_str()), "{branch}");
     assert_eq!(branch["branchlen"], 1);

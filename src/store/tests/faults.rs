@@ -2,23 +2,12 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
 
 use super::*;
 
 #[track_caller]
 fn refused(data_dir: &Path) -> String {
     open(&plan(data_dir)).expect_err("it cannot be used").to_string()
-}
-
-/// Waits until `holds`; what it looks at comes from another thread.
-#[track_caller]
-fn soon(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Waits until a failure has been counted and nothing is left of it.

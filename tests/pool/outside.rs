@@ -82,7 +82,7 @@ fn a_session_of_clerks_is_somebodys_and_nothing_else_is() {
     node.mine_to(crate::settings::MINER_ADDRESS, 1);
     // Who is slow is waited for.
     for (stand_in, path) in [(&outside.clerk, KEYS), (&outside.inbox, PRICE)] {
-        stand_in.fault(&json!({ "match": path, "kind": "slow", "seconds": 2, "times": 1 }));
+        stand_in.fault(&json!({ "match": path, "kind": "slow", "seconds": 0.5, "times": 1 }));
     }
     let pool = outside.pool(&node, outside.clerk.shown("jwks"), "usd");
     pool.await_log("people can sign in", &["component=clerk", "count=1"], LIMIT);
